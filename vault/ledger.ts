@@ -1,0 +1,78 @@
+// The append-only record of everything done to codes. An act writes its record into the inbox in its own transaction,
+// so that no two acts wait for one another; chain.ts moves what is committed into the hash chain.
+import { createHash } from 'node:crypto';
+import { newId } from './ids.js';
+import { insertRows } from './rows.js';
+import type { Trx } from './types.js';
+
+export const ACTS = [
+  'deposit',
+  'issue',
+  'reveal',
+  'quarantine',
+  'release',
+  'void',
+  'replace',
+  'dispute',
+  'approve',
+  'freeze',
+  'unfreeze',
+  'export',
+  'policy',
+  'key',
+  'seal',
+  'unseal',
+  'restore',
+  'seat',
+] as const;
+export type ActName = (typeof ACTS)[number];
+
+/** What an act tells the ledger. `digest` covers the rows it wrote; `data` holds no content and no key. */
+export interface RecordInput {
+  act: ActName;
+  actor: string;
+  order_id?: string | null;
+  batch_id?: string | null;
+  sku?: string | null;
+  count: number;
+  digest: string;
+  data?: Record<string, unknown>;
+}
+
+export interface InboxRow {
+  entry_id: string;
+  at: number;
+  act: string;
+  actor: string;
+  order_id: string | null;
+  batch_id: string | null;
+  sku: string | null;
+  count: number;
+  digest: string;
+  data: string;
+}
+
+/** Writes the records of one act. If this fails, so does the act: no ledger, no reveal. */
+export async function writeRecords(trx: Trx, at: number, inputs: RecordInput[]): Promise<InboxRow[]> {
+  const rows = inputs.map((input) => ({
+    entry_id: newId('evt', at),
+    at,
+    act: input.act,
+    actor: input.actor.slice(0, 128),
+    order_id: input.order_id ?? null,
+    batch_id: input.batch_id ?? null,
+    sku: input.sku ?? null,
+    count: input.count,
+    digest: input.digest,
+    data: input.data === undefined ? '{}' : JSON.stringify(input.data),
+  }));
+  await insertRows(trx, 'ledger_inbox', rows);
+  return rows;
+}
+
+/** SHA-256 over lines of fields, hex. JSON, so that no two different lists give the same bytes. */
+export function digestOf(lines: unknown[][]): string {
+  const hash = createHash('sha256');
+  for (const line of lines) hash.update(`${JSON.stringify(line)}\n`);
+  return hash.digest('hex');
+}

@@ -1,0 +1,61 @@
+// What every table's SQL shares: inserting many rows in few statements, and telling a lost race from a fault.
+import { VaultRetry } from './errors.js';
+import type { Trx } from './types.js';
+
+/** Below SQLite's 500 terms of one compound statement, and large enough that more buys nothing on MariaDB. */
+const ROWS_MAX = 250;
+
+/** Inserts the rows. A unique index that another transaction filled first throws `VaultRetry`: run it all again. */
+export async function insertRows(trx: Trx, table: string, rows: readonly object[]): Promise<void> {
+  try {
+    for (let at = 0; at < rows.length; at += ROWS_MAX) await trx(table).insert(rows.slice(at, at + ROWS_MAX));
+  } catch (error) {
+    if (isDuplicate(error)) throw new VaultRetry(`another transaction wrote the same row of ${table} first`);
+    throw withoutStatement(error, `writing ${table}`);
+  }
+}
+
+/** Runs `work` for slices of a long list, so that no statement grows without bound. */
+export async function inSlices<T, R>(list: readonly T[], work: (slice: T[]) => Promise<R[]>): Promise<R[]> {
+  const results: R[] = [];
+  for (let at = 0; at < list.length; at += ROWS_MAX) results.push(...(await work(list.slice(at, at + ROWS_MAX))));
+  return results;
+}
+
+export function isDuplicate(error: unknown): boolean {
+  const { code, errno, message } = error as { code?: string; errno?: number; message?: string };
+  return (
+    errno === 1062 ||
+    /^SQLITE_CONSTRAINT_(UNIQUE|PRIMARYKEY)/.test(code ?? '') ||
+    /UNIQUE constraint failed/.test(message ?? '')
+  );
+}
+
+// knex puts the whole statement, and mysql2 its values, into the error. No code is in there in clear, but ciphertext
+// and fingerprints do not belong into a log either; what the caller decides on is kept.
+function withoutStatement(error: unknown, doing: string): Error {
+  const { code, errno, message } = error as { code?: string; errno?: number; message?: string };
+  const reason =
+    String(message ?? error)
+      .split(' - ')
+      .at(-1) ?? 'failed';
+  return Object.assign(new Error(`vault: ${doing}: ${reason.slice(0, 300)}`), {
+    ...(code === undefined ? {} : { code }),
+    ...(errno === undefined ? {} : { errno }),
+  });
+}
+
+/** A binary column as a Buffer: libsql answers with an ArrayBuffer, mysql2 with a Buffer. */
+export function asBuffer(column: Buffer | ArrayBuffer): Buffer {
+  return Buffer.isBuffer(column) ? column : Buffer.from(column);
+}
+
+/** The rows with these binary columns as Buffers. */
+export function withBuffers<R extends object>(rows: R[], ...columns: (keyof R)[]): R[] {
+  for (const row of rows) {
+    for (const column of columns) {
+      if (row[column] !== null) row[column] = asBuffer(row[column] as Buffer) as R[keyof R];
+    }
+  }
+  return rows;
+}
