@@ -1,0 +1,370 @@
+// The guarded line to one account, and the only way out to a supplier: limiter → breaker → adapter → outcome, with a
+// scrubbed transcript of every call. Nothing here decides an order's fate.
+import Bottleneck from 'bottleneck';
+import CircuitBreaker from 'opossum';
+import type {
+  Callback,
+  Code,
+  Desk,
+  Found,
+  Message,
+  Money,
+  NotTheirs,
+  OfferPage,
+  Outcome,
+  Purchase,
+  Supplier,
+} from '../../adapters/kit/contract.js';
+import { scrub } from '../../adapters/kit/scrub.js';
+import { GatewayError } from '../errors.js';
+import type { OpenAccount } from './accounts.js';
+import { outcomeOfLookup, outcomeOfPlace, tripsBreaker } from './outcome.js';
+import { Lines, type OpenWire, openWire } from './wire.js';
+
+/** The record of one verb: scrubbed of every credential and every code that could be read. */
+export interface Transcript {
+  verb: 'prepare' | 'place' | 'lookup';
+  at: number;
+  duration_ms: number;
+  outcome: string;
+  exchanges: string;
+}
+
+/** What the caller wants done inside the limiter's slot, around the one request that can buy. */
+export interface PlaceHooks {
+  /** A create-then-pay supplier named its order; commit it. False: the attempt is no longer ours, go no further. */
+  prepared: (supplier_reference: string) => Promise<boolean>;
+  /** Commit that bytes may leave from now on. False: the attempt is no longer ours, go no further. */
+  beforeSend: () => Promise<boolean>;
+}
+
+export interface Answer<T extends Found> {
+  found: T;
+  transcript: Transcript | null;
+  /** The attempt was somebody else's by the time its turn came: nothing was sent, and nothing is to be settled. */
+  abandoned: boolean;
+}
+
+export interface BreakerState {
+  state: 'closed' | 'half_open' | 'open';
+  /** When it last changed, in ms. */
+  since: number;
+  /** The answer that opened it. */
+  because: string | null;
+}
+
+/** Measures of one call, for metrics; labels are from closed sets. */
+export interface CallMeasure {
+  account: string;
+  operation: 'place' | 'lookup' | 'offers' | 'balance';
+  outcome: string;
+  duration_ms: number;
+}
+
+export interface ChannelOptions {
+  now: () => number;
+  monotonic: () => number;
+  callback_url: (account: string) => string;
+  reply_bytes_max: number;
+  /** Calls that may wait for the limiter; one more is refused as `not_sent`. */
+  waiting_max: number;
+  breaker: { volume_min: number; error_percent: number; window_ms: number; open_ms: number };
+  onCall: (measure: CallMeasure) => void;
+  onBreaker: (account: string, state: BreakerState) => void;
+  onClock: (account: string, skew_ms: number) => void;
+}
+
+/** Lower is served first: a storefront waits for a purchase, nobody waits for a sweep. */
+const PRIORITY = { place: 3, lookup: 5, offers: 7, balance: 7 } as const;
+
+/** Thrown inside the breaker so that it counts; carries the answer out again. */
+class Tripped extends Error {
+  constructor(readonly answer: Answer<Found>) {
+    super('tripped');
+  }
+}
+
+export class Channel {
+  readonly #lines: Lines;
+  readonly #limiter: Bottleneck;
+  readonly #breaker: CircuitBreaker<[() => Promise<Answer<Found>>], Answer<Found>>;
+  #session: { token: string; expires_at: number } | null = null;
+  #opening: Promise<string> | null = null;
+  #state: BreakerState;
+
+  constructor(
+    readonly account: OpenAccount,
+    readonly supplier: Supplier,
+    private readonly options: ChannelOptions,
+  ) {
+    const limits = account.limits;
+    this.#lines = new Lines(Math.max(1, limits.concurrency));
+    this.#limiter = new Bottleneck({
+      maxConcurrent: Math.max(1, limits.concurrency),
+      // Even spacing rather than a bucket: no window of the supplier's own clock ever holds more than it allows.
+      minTime: limits.requests === null ? 0 : Math.ceil(limits.per_ms / limits.requests) + 1,
+      highWater: options.waiting_max,
+      strategy: Bottleneck.strategy.OVERFLOW,
+    });
+    this.#state = { state: 'closed', since: options.now(), because: null };
+    this.#breaker = this.#newBreaker();
+  }
+
+  /** Its breaker is open: routing leaves it out. Half-open counts as closed, so that a probe gets through. */
+  get is_open(): boolean {
+    return this.#state.state === 'open';
+  }
+
+  get breaker_state(): BreakerState {
+    return this.#state;
+  }
+
+  /** Closes the breaker by hand. */
+  resetBreaker(): void {
+    this.#breaker.close();
+  }
+
+  /** Calls now under way or waiting. */
+  get in_flight(): number {
+    const counts = this.#limiter.counts();
+    return counts.EXECUTING + counts.RUNNING + counts.QUEUED;
+  }
+
+  /**
+   * Places one purchase: at most one request that can buy. Never throws for what the supplier or the network does.
+   * An open breaker and a full limiter answer `refused: not_sent` before the attempt is marked as sent.
+   */
+  async place(purchase: Purchase, hooks: PlaceHooks): Promise<Answer<Outcome>> {
+    const run = (): Promise<Answer<Found>> => this.#placeNow(purchase, hooks);
+    try {
+      return (await this.#limiter.schedule({ priority: PRIORITY.place }, () => this.#guarded(run))) as Answer<Outcome>;
+    } catch (error) {
+      if (error instanceof Bottleneck.BottleneckError) return notSent('the limiter is full');
+      if ((error as { code?: string }).code === 'EOPENBREAKER') return notSent('the circuit breaker is open');
+      throw error;
+    }
+  }
+
+  /** Asks what became of a purchase. `may_resend` lends a wire that can repeat the purchase under its reference. */
+  async lookup(purchase: Purchase, { may_resend }: { may_resend: boolean }): Promise<Answer<Found>> {
+    const { lookup } = this.supplier;
+    if (!lookup) throw new Error(`${this.supplier.code}: no lookup`);
+    return this.#limiter.schedule({ priority: PRIORITY.lookup }, async () => {
+      const wire = this.#wire({ purchases_max: may_resend ? 1 : 0 });
+      const at = this.options.now();
+      const started_at = this.options.monotonic();
+      const found = await outcomeOfLookup(purchase, () => lookup(purchase, wire));
+      this.#measure('lookup', found.outcome, started_at);
+      return { found, transcript: this.#transcript('lookup', wire, found, at, started_at), abandoned: false };
+    });
+  }
+
+  /** One page of offers. Throws `WireFailure` or `Unreadable`. */
+  async listOffers(cursor: string | null): Promise<OfferPage> {
+    const { listOffers } = this.supplier;
+    if (!listOffers) throw new Error(`${this.supplier.code}: no listOffers`);
+    return this.#read('offers', (wire) => listOffers(cursor, wire));
+  }
+
+  /** Our prepaid balance. Throws `WireFailure` or `Unreadable`. */
+  async readBalance(): Promise<Money> {
+    const { readBalance } = this.supplier;
+    if (!readBalance) throw new Error(`${this.supplier.code}: no readBalance`);
+    return this.#read('balance', (wire) => readBalance(wire));
+  }
+
+  /** Verifies and translates a message of theirs. Pure; nothing is sent. */
+  readCallback(message: Message): Callback | NotTheirs {
+    const { readCallback } = this.supplier;
+    if (!readCallback) {
+      throw new GatewayError('not_found', 'this supplier sends no callbacks', { fix: 'Switch callbacks off there.' });
+    }
+    return readCallback(message, this.#desk());
+  }
+
+  async close(): Promise<void> {
+    this.#breaker.shutdown();
+    await this.#limiter.disconnect();
+    await this.#lines.close();
+  }
+
+  async #placeNow(purchase: Purchase, hooks: PlaceHooks): Promise<Answer<Outcome>> {
+    const at = this.options.now();
+    const started_at = this.options.monotonic();
+    const wire = this.#wire({ purchases_max: 1 });
+    let abandoned = false;
+    const found = await outcomeOfPlace(purchase, wire, async () => {
+      const ready = await this.#prepare(purchase, wire, hooks);
+      if (ready === null || !(await hooks.beforeSend())) {
+        abandoned = true;
+        return { outcome: 'refused', reason: 'not_sent' };
+      }
+      return 'outcome' in ready ? ready : this.supplier.place(ready, wire);
+    });
+    if (abandoned) return { found, transcript: null, abandoned };
+    this.#measure('place', found.outcome === 'refused' ? found.reason : found.outcome, started_at);
+    return { found, transcript: this.#transcript('place', wire, found, at, started_at), abandoned };
+  }
+
+  /** The purchase to place, with their reference if the supplier wants an order made first; null if not ours. */
+  async #prepare(purchase: Purchase, wire: OpenWire, hooks: PlaceHooks): Promise<Purchase | Outcome | null> {
+    if (!this.supplier.prepare) return purchase;
+    const prepared = await this.supplier.prepare(purchase, wire);
+    if ('outcome' in prepared) return prepared;
+    return (await hooks.prepared(prepared.supplier_reference)) ? { ...purchase, ...prepared } : null;
+  }
+
+  async #guarded(run: () => Promise<Answer<Found>>): Promise<Answer<Found>> {
+    try {
+      return await this.#breaker.fire(run);
+    } catch (error) {
+      if (error instanceof Tripped) return error.answer;
+      throw error;
+    }
+  }
+
+  #newBreaker(): CircuitBreaker<[() => Promise<Answer<Found>>], Answer<Found>> {
+    const { volume_min, error_percent, window_ms, open_ms } = this.options.breaker;
+    const breaker = new CircuitBreaker(
+      async (run: () => Promise<Answer<Found>>) => {
+        const answer = await run();
+        if (!answer.abandoned && tripsBreaker(answer.found)) {
+          this.#state.because = describe(answer.found);
+          throw new Tripped(answer);
+        }
+        return answer;
+      },
+      {
+        // The deadline is the wire's: a breaker's timeout would leave the purchase running behind our back.
+        timeout: false,
+        volumeThreshold: volume_min,
+        errorThresholdPercentage: error_percent,
+        rollingCountTimeout: window_ms,
+        resetTimeout: open_ms,
+        // What we throw ourselves (a lost lease, a database that is away) says nothing about the supplier.
+        errorFilter: (error: unknown) => !(error instanceof Tripped),
+      },
+    );
+    const tell = (state: BreakerState['state']) => () => {
+      this.#state = { state, since: this.options.now(), because: state === 'closed' ? null : this.#state.because };
+      this.options.onBreaker(this.account.account, this.#state);
+    };
+    breaker.on('open', tell('open'));
+    breaker.on('halfOpen', tell('half_open'));
+    breaker.on('close', tell('closed'));
+    return breaker;
+  }
+
+  async #read<T>(operation: 'offers' | 'balance', read: (wire: OpenWire) => Promise<T>): Promise<T> {
+    return this.#limiter.schedule({ priority: PRIORITY[operation] }, async () => {
+      const started_at = this.options.monotonic();
+      try {
+        const result = await read(this.#wire({ purchases_max: 0 }));
+        this.#measure(operation, 'ok', started_at);
+        return result;
+      } catch (error) {
+        this.#measure(operation, 'unreadable', started_at);
+        throw error;
+      }
+    });
+  }
+
+  #wire({ purchases_max }: { purchases_max: number }): OpenWire {
+    return openWire({
+      desk: this.#desk(),
+      lines: this.#lines,
+      options: { deadline_ms: this.account.limits.deadline_ms, reply_bytes_max: this.options.reply_bytes_max },
+      purchases_max,
+      session: this.supplier.session ? { token: () => this.#token(), renew: () => this.#renewToken() } : null,
+      monotonic: this.options.monotonic,
+      onDate: (date) => {
+        const theirs = Date.parse(date);
+        if (Number.isFinite(theirs)) this.options.onClock(this.account.account, theirs - this.options.now());
+      },
+    });
+  }
+
+  #desk(): Desk {
+    const { credentials, options, base_url, account } = this.account;
+    return {
+      now: this.options.now(),
+      base_url,
+      callback_url: this.options.callback_url(account),
+      credential: (name) => {
+        const secret = credentials[name];
+        if (!secret) throw new Error(`${this.supplier.code}: account ${account} has no credential ${name}`);
+        return secret.reveal();
+      },
+      option: (name) => {
+        const value = options[name] ?? this.supplier.options?.[name]?.default;
+        if (value === undefined) throw new Error(`${this.supplier.code}: there is no option ${name}`);
+        return value;
+      },
+    };
+  }
+
+  /** The session's token; one request for it at a time, renewed a little before it ends. */
+  async #token(): Promise<string> {
+    if (this.#session && this.#session.expires_at > this.options.now()) return this.#session.token;
+    this.#opening ??= this.#openSession().finally(() => {
+      this.#opening = null;
+    });
+    return this.#opening;
+  }
+
+  async #renewToken(): Promise<void> {
+    this.#session = null;
+    await this.#token();
+  }
+
+  async #openSession(): Promise<string> {
+    const wire = openWire({
+      desk: this.#desk(),
+      lines: this.#lines,
+      options: { deadline_ms: this.account.limits.deadline_ms, reply_bytes_max: this.options.reply_bytes_max },
+      purchases_max: 0,
+      session: null,
+      monotonic: this.options.monotonic,
+    });
+    const { token, expires_in_ms } = await this.supplier.session!(wire);
+    this.#session = { token, expires_at: this.options.now() + expires_in_ms * 0.9 };
+    return token;
+  }
+
+  #measure(operation: CallMeasure['operation'], outcome: string, started_at: number): void {
+    const duration_ms = this.options.monotonic() - started_at;
+    this.options.onCall({ account: this.account.account, operation, outcome, duration_ms });
+  }
+
+  #transcript(
+    verb: Transcript['verb'],
+    wire: OpenWire,
+    found: Found,
+    at: number,
+    started_at: number,
+  ): Transcript {
+    const secrets = Object.values(this.account.credentials).map((secret) => secret.reveal());
+    if (this.#session) secrets.push(this.#session.token);
+    if ('codes' in found && found.codes) secrets.push(...found.codes.flatMap(textsOf));
+    return {
+      verb,
+      at,
+      duration_ms: Math.round(this.options.monotonic() - started_at),
+      outcome: describe(found),
+      exchanges: scrub(JSON.stringify(wire.exchanges), secrets),
+    };
+  }
+}
+
+function notSent(message: string): Answer<Outcome> {
+  return { found: { outcome: 'refused', reason: 'not_sent', message }, transcript: null, abandoned: false };
+}
+
+function describe(found: Found): string {
+  if (found.outcome === 'refused') return `refused:${found.reason}`;
+  return found.outcome === 'unknown' ? `unknown:${found.doubt}` : found.outcome;
+}
+
+function textsOf(code: Code): string[] {
+  return [code.number, code.pin, code.serial, code.link].flatMap((secret) => (secret ? [secret.reveal()] : []));
+}
