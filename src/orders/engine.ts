@@ -1,0 +1,69 @@
+// What the order engine is handed: everything it touches, as plain arguments. Built once, in src/main.ts.
+import type { Supplier } from '../../adapters/kit/contract.js';
+import type { Vault } from '../../vault/vault.js';
+import type { Database } from '../db/connect.js';
+import type { Channels } from '../suppliers/channels.js';
+import type { Bell } from './announce.js';
+
+/** Phase boundaries of `fulfil` and `settle`; the crash drill kills a process at each of them. */
+export const PHASES = [
+  'order_accepted',
+  'attempt_planned',
+  'attempt_prepared',
+  'attempt_sent',
+  'supplier_answered',
+  'settle_written',
+  'outcome_settled',
+  'callback_kept',
+  'lookup_claimed',
+  'lookup_answered',
+  'lookup_settled',
+  'vault_issued',
+  'order_resumed',
+] as const;
+export type Phase = (typeof PHASES)[number];
+
+export interface EngineOptions {
+  /** How long a process owns an order without saying so again. */
+  lease_ms: number;
+  /** The published ladder of lookups after an answer that never came; the last step repeats. */
+  lookup_ladder_ms: readonly number[];
+  /** Least time between two lookups that readers of an order may cause. */
+  lookup_on_read_ms: number;
+  fulfil_concurrency: number;
+  fulfil_waiting_max: number;
+  orders_together_max: number;
+  /** Most orders or attempts one pass of a background job takes. */
+  pass_max: number;
+}
+
+export interface Engine {
+  database: Database;
+  vault: Vault;
+  channels: Channels;
+  supplierFor: (adapter: string) => Supplier;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  options: EngineOptions;
+  /** Called at every phase boundary, after its commit. Does nothing outside the crash drill. */
+  reach: (phase: Phase) => void;
+  bell: Bell;
+  /** Something worth telling an operator or a metric happened. */
+  observe: (event: EngineEvent) => void;
+}
+
+export type EngineEvent =
+  | { event: 'order_created'; storefront: string; kind: string }
+  | { event: 'order_rested'; storefront: string; kind: string; state: string; reason: string | null; duration_ms: number; attempts: number; order_id: string }
+  | { event: 'attempt_settled'; account: string; kind: string; state: string; reason: string | null; doubt: string | null; settled_by: string; was_unknown: boolean; duration_ms: number; order_id: string }
+  | { event: 'failover'; account: string; reason: string }
+  | { event: 'unmapped_reply'; account: string; word: string }
+  | { event: 'late_codes'; account: string; codes: number }
+  | { event: 'contradiction'; account: string; attempt_id: string; was: string; now: string }
+  | { event: 'failure'; where: string; error: unknown };
+
+/** The next lookup's time after `lookups` of them came to nothing. */
+export function nextLookupAt(options: EngineOptions, lookups: number, now: number): number {
+  const ladder = options.lookup_ladder_ms;
+  return now + (ladder[Math.min(lookups, ladder.length - 1)] ?? 3_600_000);
+}

@@ -1,0 +1,179 @@
+// Plan → send → settle, until the order rests. Each phase is one short transaction; between them lies at most one call
+// to a supplier, and a process may die between any two: what is committed tells the next one where to go on.
+import PQueue from 'p-queue';
+import type { Purchase } from '../../adapters/kit/contract.js';
+import { atomic } from '../db/atomic.js';
+import type { Answer } from '../suppliers/channel.js';
+import type { Outcome } from '../../adapters/kit/contract.js';
+import { announce } from './announce.js';
+import type { Engine } from './engine.js';
+import { noticesOf } from './notices.js';
+import { planAttempts } from './plan.js';
+import { requestOf } from './request.js';
+import { settleNow } from './settle.js';
+import { isFinal } from './states.js';
+import {
+  type AttemptRow,
+  insertAttempts,
+  insertEvents,
+  lockOrder,
+  markSent,
+  newEvent,
+  type OrderRow,
+  readAttempts,
+  updateAttempt,
+  updateOrder,
+} from './store.js';
+
+/** More steps than any order may need: attempts are limited per SKU, and each takes two. */
+const STEPS_MAX = 64;
+
+/** Who is served first when the queue is long: a storefront waits, a resumed order has waited already. */
+export const PRIORITY = { storefront: 2, resumed: 1, lookup: 0 } as const;
+
+export interface Fulfilment {
+  /** Goes on with an order this process owns under `fence`; returns at once. */
+  start(order: { order_id: string; fence: number }, priority?: number): void;
+  /** Runs other work of the engine in the same bounded queue. */
+  run(work: () => Promise<void>, priority: number): void;
+  /** The orders this process works on now. */
+  owned(): { order_id: string; fence: number }[];
+  /** Waiting and running pieces of work. */
+  size(): number;
+  /** Resolves when nothing runs and nothing waits. */
+  idle(): Promise<void>;
+  /** Takes nothing more; what waits is dropped, its leases run out, and any process picks it up. */
+  stop(): void;
+}
+
+export function createFulfilment(engine: Engine): Fulfilment {
+  const queue = new PQueue({ concurrency: engine.options.fulfil_concurrency });
+  const owned = new Map<string, number>();
+  let is_stopped = false;
+
+  function run(work: () => Promise<void>, priority: number): void {
+    // Beyond the limit nothing is lost: the order is due in the database and is picked up when there is room.
+    if (is_stopped || queue.size >= engine.options.fulfil_waiting_max) return;
+    queue.add(work, { priority }).catch((error: unknown) => {
+      engine.observe({ event: 'failure', where: 'fulfil', error });
+    });
+  }
+
+  return {
+    start: ({ order_id, fence }, priority = PRIORITY.storefront) => {
+      run(async () => {
+        owned.set(order_id, fence);
+        try {
+          await fulfil(engine, order_id, fence);
+        } finally {
+          if (owned.get(order_id) === fence) owned.delete(order_id);
+        }
+      }, priority);
+    },
+    run,
+    owned: () => [...owned].map(([order_id, fence]) => ({ order_id, fence })),
+    size: () => queue.size + queue.pending,
+    idle: () => queue.onIdle(),
+    stop: () => {
+      is_stopped = true;
+      queue.clear();
+    },
+  };
+}
+
+/** Works on one order as long as `fence` owns it and there is a step to take. */
+export async function fulfil(engine: Engine, order_id: string, fence: number): Promise<void> {
+  for (let step = 0; step < STEPS_MAX; step++) {
+    const next = await atomic(engine.database, 'plan', (trx) => takeStep(engine, trx, order_id, fence));
+    if (!next) return;
+    announce(engine, next);
+    if (!next.attempt) return;
+    if (next.is_new) engine.reach('attempt_planned');
+    const goes_on = await sendAttempt(engine, next.after, next.attempt, fence);
+    if (!goes_on) return;
+  }
+}
+
+interface NextStep {
+  before: OrderRow;
+  after: OrderRow;
+  /** The attempt to send now; null if the order has come to its end. */
+  attempt: AttemptRow | null;
+  is_new: boolean;
+}
+
+/** Plans the next attempt unless one is planned already; null if there is nothing to do or the order is not ours. */
+async function takeStep(
+  engine: Engine,
+  trx: Parameters<typeof lockOrder>[0],
+  order_id: string,
+  fence: number,
+): Promise<NextStep | null> {
+  const order = await lockOrder(trx, order_id);
+  if (!order || order.fence !== fence || isFinal(order.state) || order.state === 'held') return null;
+  const attempts = await readAttempts(trx, order_id);
+  const open = attempts.find((attempt) => attempt.open_order_id !== null);
+  if (open) return open.state === 'planned' ? { before: order, after: order, attempt: open, is_new: false } : null;
+
+  const now = engine.now();
+  const [step] = await planAttempts(engine, trx, [{ order, attempts }]);
+  const { order_id: _id, ...changes } = step!.order;
+  const after = await updateOrder(trx, order, changes, now);
+  await insertAttempts(trx, step!.new_attempts);
+  const moved = after.state === order.state ? [] : [newEvent(order_id, now, `order_${after.state}`, { reason: after.reason })];
+  await insertEvents(trx, [...step!.events, ...moved]);
+  if (isFinal(after.state)) await noticesOf(trx, [after], now);
+  return { before: order, after, attempt: step!.open_attempt, is_new: true };
+}
+
+/** Sends a planned attempt and settles its answer. True if the order needs another step by this owner. */
+async function sendAttempt(engine: Engine, order: OrderRow, attempt: AttemptRow, fence: number): Promise<boolean> {
+  const { database, options } = engine;
+  const channel = await engine.channels.channel(attempt.account);
+  const owner = () => ({ order_id: order.order_id, fence, due_at: engine.now() + options.lease_ms });
+  const answer: Answer<Outcome> = await channel.place(purchaseOf(order, attempt), {
+    prepared: async (supplier_reference) => {
+      const is_ours = await atomic(database, 'prepared', async (trx) => {
+        const locked = await lockOrder(trx, order.order_id);
+        if (locked?.fence !== fence) return false;
+        await updateAttempt(trx, attempt, { supplier_reference });
+        return true;
+      });
+      engine.reach('attempt_prepared');
+      return is_ours;
+    },
+    beforeSend: async () => {
+      const is_ours = await atomic(database, 'mark sent', (trx) =>
+        markSent(trx, attempt.attempt_id, owner(), engine.now()),
+      );
+      engine.reach('attempt_sent');
+      return is_ours;
+    },
+  });
+  if (answer.abandoned) return false;
+  engine.reach('supplier_answered');
+  const settled = await settleNow(engine, attempt.attempt_id, {
+    via: 'answer',
+    found: answer.found,
+    transcript: answer.transcript,
+    fence,
+  });
+  engine.reach('outcome_settled');
+  return settled?.goes_on ?? false;
+}
+
+/** The purchase an attempt stands for, as the adapter is told. */
+export function purchaseOf(order: OrderRow, attempt: AttemptRow): Purchase {
+  return {
+    reference: attempt.reference,
+    product: attempt.product,
+    kind: order.kind,
+    quantity: attempt.quantity,
+    recipient: requestOf(order).recipient ?? {},
+    cost_ceiling:
+      attempt.cost_ceiling_e4 !== null && attempt.currency
+        ? { amount_e4: attempt.cost_ceiling_e4, currency: attempt.currency }
+        : null,
+    ...(attempt.supplier_reference === null ? {} : { supplier_reference: attempt.supplier_reference }),
+  };
+}

@@ -1,0 +1,264 @@
+// The next step of orders that have no open attempt: pick a source, write the attempt down, and where the source is
+// the vault, issue at once. Works on a list in one open transaction; it changes rows in memory and leaves writing
+// the orders to its caller, who knows whether they are new.
+import { referenceFor } from '../suppliers/reference.js';
+import { type CandidateRow, readCandidates } from '../catalog/offers.js';
+import { readSkus, type SkuRow } from '../catalog/skus.js';
+import type { Trx } from '../db/atomic.js';
+import { must } from '../errors.js';
+import { newId } from '../ids.js';
+import { VAULT_ACCOUNT } from '../suppliers/accounts.js';
+import type { Engine } from './engine.js';
+import { type Candidate, costCeiling, type Decision, rankCandidates, type Want } from './routing.js';
+import { restAt } from './rest.js';
+import { moveAttempt, moveOrder } from './states.js';
+import { type AttemptRow, type EventRow, newEvent, type OrderRow } from './store.js';
+import { unitsOf } from './units.js';
+
+export interface Planning {
+  order: OrderRow;
+  /** All attempts made so far. */
+  attempts: readonly AttemptRow[];
+}
+
+/** What one order's step came to: rows to be written, and the attempt to be sent if there is one. */
+export interface Step {
+  order: OrderRow;
+  new_attempts: AttemptRow[];
+  open_attempt: AttemptRow | null;
+  events: EventRow[];
+}
+
+interface Draft extends Step {
+  sku: SkuRow;
+  tried: Set<string>;
+  candidates: readonly CandidateRow[];
+  supplier_attempts: number;
+  /** Why the last source said no; an order that ends here gives it as its reason. */
+  last_reason: string | null;
+  settled: boolean;
+}
+
+/**
+ * Plans each order's next attempt. Afterwards an order is `sourcing` with an open attempt, `delivered` from the vault,
+ * or at its end because no source is left. The vault is asked for all orders together.
+ */
+export async function planAttempts(engine: Engine, trx: Trx, plannings: readonly Planning[]): Promise<Step[]> {
+  const drafts = await draftSteps(engine, trx, plannings);
+  // Each round settles every order that does not want the vault; a refusal by the vault costs that order one round.
+  for (let round = 0; drafts.some((draft) => !draft.settled); round++) {
+    must(round < 3, 'an order asks the vault at most once a step');
+    await planRound(engine, trx, drafts);
+  }
+  return drafts;
+}
+
+/** Whether the order could go on from another source than those it has tried. */
+export async function hasNextSource(engine: Engine, trx: Trx, planning: Planning): Promise<boolean> {
+  const [draft] = await draftSteps(engine, trx, [planning]);
+  must(draft, 'one planning makes one draft');
+  return mayTryAnother(engine, draft) && rankCandidates(candidatesOf(engine, draft), wantOf(draft)).ranked.length > 0;
+}
+
+async function draftSteps(engine: Engine, trx: Trx, plannings: readonly Planning[]): Promise<Draft[]> {
+  const wanted = [...new Set(plannings.map(({ order }) => order.sku))];
+  const skus = await readSkus(trx, wanted);
+  const candidates = await readCandidates(trx, wanted);
+  return plannings.map(({ order, attempts }) => {
+    const sku = skus.get(order.sku);
+    must(sku, `order ${order.order_id} names a SKU that exists`);
+    return {
+      order,
+      sku,
+      new_attempts: [],
+      open_attempt: null,
+      events: [],
+      tried: new Set(attempts.filter((attempt) => !mayRepeat(attempt)).map((attempt) => attempt.source)),
+      candidates: candidates.get(order.sku) ?? [],
+      supplier_attempts: attempts.filter((attempt) => attempt.account !== VAULT_ACCOUNT).length,
+      last_reason: attempts.at(-1)?.reason ?? null,
+      settled: false,
+    };
+  });
+}
+
+/** A source may be asked again only if its attempt ended because our own process did. */
+function mayRepeat(attempt: AttemptRow): boolean {
+  return attempt.state === 'refused' && attempt.reason === 'not_sent' && attempt.doubt === 'crashed';
+}
+
+async function planRound(engine: Engine, trx: Trx, drafts: readonly Draft[]): Promise<void> {
+  const from_vault: { draft: Draft; candidate: Candidate }[] = [];
+  for (const draft of drafts) {
+    if (draft.settled) continue;
+    const want = wantOf(draft);
+    const decision = rankCandidates(candidatesOf(engine, draft), want);
+    const best = mayTryAnother(engine, draft) ? decision.ranked[0] : undefined;
+    if (!best) exhaust(engine, draft, decision);
+    else if (best.is_vault) from_vault.push({ draft, candidate: best });
+    else planPurchase(engine, draft, best, want, decision);
+  }
+  if (from_vault.length > 0) await issueFromVault(engine, trx, from_vault);
+}
+
+function mayTryAnother(engine: Engine, draft: Draft): boolean {
+  const { deliver_before } = draft.order;
+  if (deliver_before !== null && deliver_before <= engine.now()) return false;
+  return draft.supplier_attempts < draft.sku.attempts_max;
+}
+
+function candidatesOf(engine: Engine, draft: Draft): Candidate[] {
+  return draft.candidates.map((row) => ({
+    source: row.source,
+    account: row.account,
+    adapter: row.adapter,
+    product: row.product,
+    is_vault: row.account === VAULT_ACCOUNT,
+    account_open: row.account_is_enabled === 1 && row.account_paused_at === null,
+    is_enabled: row.is_enabled === 1,
+    priority: row.priority,
+    cost_e4: row.cost_e4,
+    currency: row.currency,
+    stock: row.stock,
+    breaker_open: row.account !== VAULT_ACCOUNT && engine.channels.isOpen(row.account),
+  }));
+}
+
+function wantOf(draft: Draft): Want {
+  return {
+    quantity: draft.order.quantity - draft.order.delivered_quantity,
+    unit_price_e4: draft.order.unit_price_e4,
+    currency: draft.order.currency,
+    vault_rank: draft.sku.vault_rank,
+    tried: draft.tried,
+  };
+}
+
+function planPurchase(engine: Engine, draft: Draft, best: Candidate, want: Want, decision: Decision): void {
+  const now = engine.now();
+  const attempt: AttemptRow = {
+    ...newAttempt(draft, best, now),
+    open_order_id: draft.order.order_id,
+    state: 'planned',
+    reference: referenceFor(engine.supplierFor(best.adapter).promises.reference_format, now),
+    cost_ceiling_e4: costCeiling(best, want),
+    currency: best.currency,
+  };
+  take(draft, attempt);
+  draft.open_attempt = attempt;
+  draft.order = {
+    ...draft.order,
+    state: moveOrder(draft.order.state, 'attempt_planned', 'sourcing'),
+    due_at: now + engine.options.lease_ms,
+  };
+  draft.events.push(
+    newEvent(draft.order.order_id, now, 'attempt_planned', {
+      attempt_id: attempt.attempt_id,
+      number: attempt.number,
+      account: attempt.account,
+      product: attempt.product,
+      quantity: attempt.quantity,
+      cost_ceiling_e4: attempt.cost_ceiling_e4,
+      skipped: decision.skipped,
+    }),
+  );
+  draft.settled = true;
+}
+
+async function issueFromVault(
+  engine: Engine,
+  trx: Trx,
+  entries: readonly { draft: Draft; candidate: Candidate }[],
+): Promise<void> {
+  const now = engine.now();
+  const answers = await engine.vault.issue(
+    trx,
+    entries.map(({ draft }) => ({ ...unitsOf(draft.order), sku: draft.order.sku })),
+  );
+  entries.forEach(({ draft, candidate }, at) => {
+    const answer = answers[at];
+    must(answer, 'the vault answers every order');
+    const attempt = newAttempt(draft, candidate, now);
+    draft.tried.add(candidate.source);
+    draft.order = { ...draft.order, state: moveOrder(draft.order.state, 'attempt_planned', 'sourcing') };
+    if ('short' in answer) {
+      take(draft, { ...attempt, state: moveAttempt('planned', 'vault_issued', 'refused'), reason: 'out_of_stock' });
+      draft.last_reason = 'out_of_stock';
+      return;
+    }
+    must(answer.issued.length === attempt.quantity, 'the vault issues all units or none');
+    const cost = costOf(answer.issued);
+    take(draft, { ...attempt, state: moveAttempt('planned', 'vault_issued', 'delivered'), ...cost });
+    const delivered_quantity = draft.order.delivered_quantity + attempt.quantity;
+    draft.order = { ...restAt(draft.order, 'delivered', 'attempt_delivered', null, now), delivered_quantity };
+    draft.events.push(
+      newEvent(draft.order.order_id, now, 'attempt_delivered', {
+        attempt_id: attempt.attempt_id,
+        number: attempt.number,
+        account: VAULT_ACCOUNT,
+        quantity: attempt.quantity,
+        ...cost,
+      }),
+    );
+    draft.settled = true;
+  });
+}
+
+/** The attempt's cost is the cost of exactly the codes issued; unknown if one code's is, or they differ in currency. */
+function costOf(issued: readonly { cost_e4: number | null; currency: string | null }[]): {
+  cost_e4: number | null;
+  currency: string | null;
+} {
+  const currency = issued[0]?.currency ?? null;
+  const known = issued.every((code) => code.cost_e4 !== null && code.currency === currency);
+  return { cost_e4: known ? issued.reduce((sum, code) => sum + (code.cost_e4 ?? 0), 0) : null, currency };
+}
+
+function newAttempt(draft: Draft, candidate: Candidate, now: number): AttemptRow {
+  const attempt_id = newId('att', now);
+  return {
+    attempt_id,
+    order_id: draft.order.order_id,
+    number: draft.order.attempts_count + 1,
+    open_order_id: null,
+    source: candidate.source,
+    account: candidate.account,
+    product: candidate.product,
+    quantity: draft.order.quantity - draft.order.delivered_quantity,
+    state: 'planned',
+    reason: null,
+    doubt: null,
+    message: null,
+    reference: attempt_id,
+    supplier_reference: null,
+    cost_ceiling_e4: null,
+    cost_e4: null,
+    currency: null,
+    planned_at: now,
+    sent_at: null,
+    doubted_at: null,
+    settled_at: candidate.is_vault ? now : null,
+    settled_by: candidate.is_vault ? 'vault' : null,
+    detached_at: null,
+    next_lookup_at: null,
+    lookups: 0,
+  };
+}
+
+function take(draft: Draft, attempt: AttemptRow): void {
+  draft.new_attempts.push(attempt);
+  draft.order = { ...draft.order, attempts_count: attempt.number };
+}
+
+function exhaust(engine: Engine, draft: Draft, decision: Decision): void {
+  const now = engine.now();
+  const { order } = draft;
+  const to = order.delivered_quantity > 0 ? 'partial' : 'failed';
+  const reason =
+    order.deliver_before !== null && order.deliver_before <= now
+      ? 'too_late'
+      : (draft.last_reason ?? 'no_live_source');
+  draft.order = restAt(order, to, 'sources_exhausted', reason, now);
+  draft.events.push(newEvent(order.order_id, now, 'sources_exhausted', { reason, skipped: decision.skipped }));
+  draft.settled = true;
+}

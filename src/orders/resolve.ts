@@ -1,0 +1,152 @@
+// What nobody is working on: orders whose owner died or whose deadline has come, and attempts whose answer is still
+// missing. Run by every process; rows are taken by compare-and-set, so that two never do the same.
+import { atomic } from '../db/atomic.js';
+import { type Engine, nextLookupAt } from './engine.js';
+import { type Fulfilment, PRIORITY, purchaseOf } from './fulfil.js';
+import { noticesOf } from './notices.js';
+import { canBeAsked, mayResend, settleNow } from './settle.js';
+import type { News } from './settling.js';
+import { isFinal, mayHaveBought, moveOrder } from './states.js';
+import {
+  type AttemptRow,
+  claimLookup,
+  claimOrder,
+  insertEvents,
+  lockOrder,
+  newEvent,
+  type OrderRow,
+  readAttempt,
+  readAttempts,
+  readDueLookups,
+  readDueOrders,
+  readOrder,
+  renewLeases,
+  updateOrder,
+} from './store.js';
+
+/** Tells the database which orders this process still works on. Returns how many. */
+export async function renewOwned(engine: Engine, fulfilment: Fulfilment): Promise<number> {
+  const owned = fulfilment.owned();
+  if (owned.length === 0) return 0;
+  const due_at = engine.now() + engine.options.lease_ms;
+  await atomic(engine.database, 'renew leases', (trx) => renewLeases(trx, owned, due_at));
+  return owned.length;
+}
+
+/** Takes over the orders that are due. Returns how many it took. */
+export async function resumeDue(engine: Engine, fulfilment: Fulfilment): Promise<number> {
+  const due = await readDueOrders(engine.database.read, engine.now(), engine.options.pass_max);
+  let taken = 0;
+  for (const order of due) {
+    if (await resumeOrder(engine, fulfilment, order)) taken++;
+  }
+  return taken;
+}
+
+async function resumeOrder(engine: Engine, fulfilment: Fulfilment, order: OrderRow): Promise<boolean> {
+  const due_at = engine.now() + engine.options.lease_ms;
+  const owned = await atomic(engine.database, 'take over', async (trx) => {
+    if (!(await claimOrder(trx, order, due_at))) return null;
+    return { order_id: order.order_id, fence: order.fence + 1 };
+  });
+  if (!owned) return false;
+  engine.reach('order_resumed');
+  const open = (await readAttempts(engine.database.read, order.order_id)).find((a) => a.open_order_id !== null);
+  if (open && (await settleLeftOver(engine, owned, open)) === 'waits') return true;
+  fulfilment.start(owned, PRIORITY.resumed);
+  return true;
+}
+
+/**
+ * An attempt found open on an order nobody owned. `planned`: no byte left, it is abandoned. `sent`: the process that
+ * sent it is gone, so the answer is missing. Past the deadline: a person decides. `waits` if lookups go on meanwhile.
+ */
+async function settleLeftOver(
+  engine: Engine,
+  owned: { order_id: string; fence: number },
+  open: AttemptRow,
+): Promise<'goes_on' | 'waits'> {
+  if (open.state === 'planned' || open.state === 'sent') {
+    const settled = await settleNow(engine, open.attempt_id, {
+      via: 'restart',
+      found:
+        open.state === 'planned'
+          ? { outcome: 'refused', reason: 'not_sent', message: 'found planned: its process ended before sending' }
+          : { outcome: 'unknown', doubt: 'crashed' },
+      fence: owned.fence,
+    });
+    return settled?.goes_on ? 'goes_on' : 'waits';
+  }
+  const held = await atomic(engine.database, 'hold overdue', async (trx) => {
+    const order = await lockOrder(trx, owned.order_id);
+    if (!order || order.state !== 'sourcing' || order.fence !== owned.fence) return null;
+    const now = engine.now();
+    if (now < order.deadline_at) {
+      // It was only a lease that ran out; the deadline is still to come.
+      await updateOrder(trx, order, { due_at: order.deadline_at }, now);
+      return null;
+    }
+    const state = moveOrder(order.state, 'attempt_overdue', 'held');
+    const held = await updateOrder(trx, order, { state, held_reason: `attempt_${open.state}`, due_at: null }, now);
+    await insertEvents(trx, [
+      newEvent(order.order_id, now, 'order_held', { held_reason: held.held_reason, attempt_id: open.attempt_id }),
+    ]);
+    await noticesOf(trx, [held], now);
+    return held;
+  });
+  if (held) engine.bell.ring(held.order_id);
+  return 'waits';
+}
+
+/** Looks up the attempts that are due. Returns how many it took. */
+export async function lookUpDue(engine: Engine, fulfilment: Fulfilment): Promise<number> {
+  const due = await readDueLookups(engine.database.read, engine.now(), engine.options.pass_max);
+  let taken = 0;
+  for (const attempt of due) {
+    const next = nextLookupAt(engine.options, attempt.lookups + 1, engine.now());
+    const claimed = await atomic(engine.database, 'claim lookup', (trx) => claimLookup(trx, attempt, next));
+    if (!claimed) continue;
+    engine.reach('lookup_claimed');
+    taken++;
+    fulfilment.run(() => lookUp(engine, fulfilment, attempt.attempt_id), PRIORITY.lookup);
+  }
+  return taken;
+}
+
+/** Asks the supplier once what became of the attempt, settles the answer, and goes on with its order if need be. */
+export async function lookUp(engine: Engine, fulfilment: Fulfilment, attempt_id: string): Promise<void> {
+  const attempt = await readAttempt(engine.database.read, attempt_id);
+  if (!attempt || !mayHaveBought(attempt.state) || attempt.state === 'sent') return;
+  const order = await readOrder(engine.database.read, attempt.order_id);
+  const channel = await engine.channels.channel(attempt.account);
+  if (!order || !canBeAsked(attempt, channel.supplier)) return;
+  const may_resend = mayResend(attempt, channel.supplier) && !isFinal(order.state);
+  const answer = await channel.lookup(purchaseOf(order, attempt), { may_resend });
+  engine.reach('lookup_answered');
+  const news: News = { via: 'lookup', found: answer.found, transcript: answer.transcript };
+  const settled = await settleNow(engine, attempt_id, news);
+  engine.reach('lookup_settled');
+  if (settled?.goes_on) await goOnWith(engine, fulfilment, attempt.order_id);
+}
+
+/** Takes over an order that news from elsewhere has set going again. */
+export async function goOnWith(engine: Engine, fulfilment: Fulfilment, order_id: string): Promise<void> {
+  const order = await readOrder(engine.database.read, order_id);
+  if (order && order.due_at !== null && order.due_at <= engine.now()) await resumeOrder(engine, fulfilment, order);
+}
+
+/** A reader asks: an answer that is missing is looked for now, unless that was done a moment ago. */
+export async function lookUpForReader(engine: Engine, fulfilment: Fulfilment, order: OrderRow): Promise<void> {
+  if (order.state !== 'sourcing' && order.state !== 'held') return;
+  const now = engine.now();
+  const open = (await readAttempts(engine.database.read, order.order_id)).find((a) => a.open_order_id !== null);
+  if (!open || open.next_lookup_at === null || (open.state !== 'accepted' && open.state !== 'unknown')) return;
+  const pause_ms = nextLookupAt(engine.options, open.lookups, 0);
+  const last_at = open.next_lookup_at - pause_ms;
+  if (now - last_at < engine.options.lookup_on_read_ms) return;
+  const next = nextLookupAt(engine.options, open.lookups, now);
+  const claimed = await atomic(engine.database, 'claim lookup', (trx) =>
+    claimLookup(trx, { ...open, lookups: open.lookups - 1 }, next),
+  );
+  if (claimed) fulfilment.run(() => lookUp(engine, fulfilment, open.attempt_id), PRIORITY.lookup);
+}
