@@ -46,6 +46,9 @@ export interface AccountOptions {
 export interface World {
   gateway: Gateway;
   database: Database;
+  /** What another process needs to be a gateway on the same database. */
+  database_url: string;
+  key_file: string;
   /** The clock everything reads; `advance` moves it. */
   clock: { now(): number; advance(ms: number): void };
   simulators: Record<string, Simulator>;
@@ -77,6 +80,8 @@ export interface WorldOptions {
   options?: Partial<GatewayOptions>;
   supplierFor?: (adapter: string) => Supplier;
   reach?: (phase: Phase) => void;
+  /** The machine's clock in place of the test's own; for tests with other processes. */
+  real_clock?: boolean;
 }
 
 export async function makeWorld(world_options: WorldOptions = {}): Promise<World> {
@@ -85,7 +90,10 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
   const folder = await mkdtemp(join(tmpdir(), 'kamigate-keys-'));
   generateKeyFile(join(folder, 'master.key'));
   let at = START_AT;
-  const clock = { now: () => at, advance: (ms: number) => void (at += ms) };
+  const clock = {
+    now: world_options.real_clock ? Date.now : () => at,
+    advance: (ms: number) => void (at += ms),
+  };
   const seen: EngineEvent[] = [];
   const phases: Phase[] = [];
   const gateways: Gateway[] = [];
@@ -126,6 +134,8 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
   const world: World = {
     gateway,
     database,
+    database_url: opened.url,
+    key_file: join(folder, 'master.key'),
     clock,
     simulators,
     seen,
@@ -291,7 +301,7 @@ export function gatewayOptions(public_url: string, options: Partial<GatewayOptio
 }
 
 /** The address suppliers call back, for tests without the HTTP layer. */
-async function listenForCallbacks(gateway: () => Gateway): Promise<Server> {
+export async function listenForCallbacks(gateway: () => Gateway, port = 0): Promise<Server> {
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -304,6 +314,6 @@ async function listenForCallbacks(gateway: () => Gateway): Promise<Server> {
         .catch(() => response.writeHead(500).end());
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   return server;
 }
