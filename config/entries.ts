@@ -21,6 +21,8 @@ export type DeclaredStorefront = Omit<z.output<typeof storefrontSchema>, 'webhoo
 
 /** The account every code SKU's vault source belongs to; the file cannot declare it. */
 const VAULT_ACCOUNT = 'vault';
+/** What a text column holds on MySQL, with room to spare. */
+const RULES_BYTES_MAX = 60_000;
 
 export function finishAccount(reader: Reader, name: string, entry: z.output<typeof accountSchema>): DeclaredAccount {
   const { environment, base_url: given_url, credentials, ...rest } = entry;
@@ -115,6 +117,9 @@ export function finishSku(
     );
   }
   checkRecipientRules(reader, [...path, 'recipient_rules'], entry.recipient_rules);
+  if (Buffer.byteLength(JSON.stringify(entry.recipient_rules)) > RULES_BYTES_MAX) {
+    add(reader, 'invalid', [...path, 'recipient_rules'], 'are too long in all', 'Name fewer fields or values.');
+  }
   const declared = isRecord(root.accounts) ? Object.keys(root.accounts) : [];
   const seen = new Set<string>();
   for (const [index, source] of entry.sources.entries()) {

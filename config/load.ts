@@ -37,6 +37,8 @@ export interface ConfigInput {
   file?: string;
   /** By option name; left out where the flag was not given. */
   flags?: Readonly<Record<string, string | number | boolean | undefined>>;
+  /** The master key's file need not be there yet: it is about to be made. */
+  makes_key?: boolean;
 }
 
 interface Reading {
@@ -72,6 +74,10 @@ export function loadConfig(input: ConfigInput = {}): LoadedConfig {
   }
   findUnknown(reading);
   checkTogether(reading, values, origins);
+  if (input.makes_key) {
+    const is_wanted = ({ kind, name }: ConfigProblem): boolean => kind === 'missing' && name === 'master_key_file';
+    reading.problems = reading.problems.filter((problem) => !is_wanted(problem));
+  }
   if (reading.problems.length > 0) throw new ConfigError(reading.problems, config_file.text);
   return {
     config: Object.freeze(values) as unknown as Config,
@@ -265,9 +271,8 @@ function checkKeyFile(problems: ConfigProblem[], path: string, origin: string): 
     problems.push({ ...problem, kind: 'missing', wrong: `there is no file ${path}`, fix });
   } else if (!entry.isFile()) {
     problems.push({ ...problem, kind: 'invalid', wrong: `${path} is not a file`, fix: fixOf('master_key_file') });
-  } else if (process.platform !== 'win32' && (entry.mode & 0o007) !== 0) {
-    // Others, not the group: a mounted secret is often readable by the process through its group.
-    const wrong = `${path} can be read by every user of this machine`;
+  } else if (process.platform !== 'win32' && (entry.mode & 0o077) !== 0) {
+    const wrong = `${path} can be read by others than its owner`;
     problems.push({ ...problem, kind: 'insecure', wrong, fix: `Run: chmod 600 ${path}` });
   }
 }

@@ -54,8 +54,12 @@ export function createLogger({ level, destination }: LogOptions): Logger {
         level: (label) => ({ level: label }),
         log: (fields) => scrub(fields, 0) as Record<string, unknown>,
       },
-      // The error under `err` was flattened by `scrub` already.
-      serializers: { err: (value: unknown) => value },
+      serializers: {
+        // What is bound to a child logger passes no formatter, only these.
+        ...Object.fromEntries([...HIDDEN_FIELDS].map((field) => [field, () => SEALED])),
+        // The error under `err` was flattened by `scrub` already.
+        err: (value: unknown) => value,
+      },
       hooks: { streamWrite: (line) => line.replace(HIDDEN_TEXT, SEALED) },
     },
     destination ?? pino.destination({ fd: 1, sync: false }),

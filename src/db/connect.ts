@@ -99,6 +99,8 @@ function connectSqlite({ url, acquire_timeout_ms }: ConnectOptions): Database {
       client: Libsql as unknown as typeof Knex.Client,
       connection: { filename },
       useNullAsDefault: true,
+      // knex would write bound values, and with them recipients and sealed texts, into error messages.
+      compileSqlOnError: false,
       acquireConnectionTimeout: acquire_timeout_ms,
       pool: {
         min: 1,
@@ -150,6 +152,7 @@ function connectMysql({ url, pool_max, acquire_timeout_ms }: ConnectOptions): Da
   }
   const handle = knex({
     client: 'mysql2',
+    compileSqlOnError: false,
     connection: {
       host: parsed.hostname,
       port: Number(parsed.port || 3306),

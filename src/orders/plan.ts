@@ -119,10 +119,16 @@ function candidatesOf(engine: Engine, draft: Draft): Candidate[] {
     priority: row.priority,
     cost_e4: row.cost_e4,
     currency: row.currency,
-    stock: row.stock,
+    stock: believedStock(row, engine.now()),
     breaker_open: row.account !== VAULT_ACCOUNT && engine.channels.isOpen(row.account),
   }));
 }
+
+/** "Sold out" wears off: a supplier that is swept restates it, one that is not gets another chance. */
+function believedStock({ stock, seen_at }: CandidateRow, now: number): number | null {
+  return stock === 0 && now - (seen_at ?? 0) > SOLD_OUT_BELIEVED_MS ? null : stock;
+}
+const SOLD_OUT_BELIEVED_MS = 5 * 60_000;
 
 function wantOf(draft: Draft): Want {
   return {

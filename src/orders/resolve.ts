@@ -1,12 +1,13 @@
 // What nobody is working on: orders whose owner died or whose deadline has come, and attempts whose answer is still
 // missing. Run by every process; rows are taken by compare-and-set, so that two never do the same.
 import { atomic } from '../db/atomic.js';
+import type { Channel } from '../suppliers/channel.js';
 import { type Engine, nextLookupAt } from './engine.js';
 import { type Fulfilment, PRIORITY, purchaseOf } from './fulfil.js';
 import { noticesOf } from './notices.js';
 import { canBeAsked, mayResend, settleNow } from './settle.js';
 import type { News } from './settling.js';
-import { isFinal, mayHaveBought, moveOrder } from './states.js';
+import { mayHaveBought, moveOrder } from './states.js';
 import {
   type AttemptRow,
   claimLookup,
@@ -120,14 +121,22 @@ export async function lookUp(engine: Engine, fulfilment: Fulfilment, attempt_id:
   const order = await readOrder(engine.database.read, attempt.order_id);
   const channel = await engine.channels.channel(attempt.account);
   if (!order || !canBeAsked(attempt, channel.supplier)) return;
-  const may_resend = mayResend(attempt, channel.supplier) && !isFinal(order.state);
-  const answer = await channel.lookup(purchaseOf(order, attempt), { may_resend });
+  const may_resend = order.state === 'sourcing' && hasEnded(engine, channel, attempt) && mayResend(attempt, channel.supplier);
+  const purchase = { ...purchaseOf(order, attempt), ...(may_resend ? { resend: true } : {}) };
+  const answer = await channel.lookup(purchase, { may_resend });
   engine.reach('lookup_answered');
   const news: News = { via: 'lookup', found: answer.found, transcript: answer.transcript };
   const settled = await settleNow(engine, attempt_id, news);
   engine.reach('lookup_settled');
   if (settled?.goes_on) await goOnWith(engine, fulfilment, attempt.order_id);
 }
+
+/** The first request is surely over: two of one reference at the same moment may both buy. */
+function hasEnded(engine: Engine, channel: Channel, attempt: AttemptRow): boolean {
+  return attempt.sent_at !== null && engine.now() - attempt.sent_at > channel.account.limits.deadline_ms + RESEND_MARGIN_MS;
+}
+/** Beyond our deadline their side may still be at work on a request we gave up. */
+const RESEND_MARGIN_MS = 30_000;
 
 /** Takes over an order that news from elsewhere has set going again. */
 export async function goOnWith(engine: Engine, fulfilment: Fulfilment, order_id: string): Promise<void> {

@@ -1,7 +1,6 @@
 // The guarded line to one account, and the only way out to a supplier: limiter → breaker → adapter → outcome, with a
 // scrubbed transcript of every call. Nothing here decides an order's fate.
 import Bottleneck from 'bottleneck';
-import CircuitBreaker from 'opossum';
 import type {
   Callback,
   Code,
@@ -18,7 +17,9 @@ import type {
 import { scrub } from '../../adapters/kit/scrub.js';
 import { GatewayError } from '../errors.js';
 import type { OpenAccount } from './accounts.js';
-import { outcomeOfLookup, outcomeOfPlace, tripsBreaker } from './outcome.js';
+import { type Breaker, type BreakerOptions, type BreakerState, createBreaker, describe } from './breaker.js';
+import { outcomeOfLookup, outcomeOfPlace } from './outcome.js';
+import { createSession, type Session } from './session.js';
 import { Lines, type OpenWire, openWire } from './wire.js';
 
 /** The record of one verb: scrubbed of every credential and every code that could be read. */
@@ -45,14 +46,6 @@ export interface Answer<T extends Found> {
   abandoned: boolean;
 }
 
-export interface BreakerState {
-  state: 'closed' | 'half_open' | 'open';
-  /** When it last changed, in ms. */
-  since: number;
-  /** The answer that opened it. */
-  because: string | null;
-}
-
 /** Measures of one call, for metrics; labels are from closed sets. */
 export interface CallMeasure {
   account: string;
@@ -68,7 +61,7 @@ export interface ChannelOptions {
   reply_bytes_max: number;
   /** Calls that may wait for the limiter; one more is refused as `not_sent`. */
   waiting_max: number;
-  breaker: { volume_min: number; error_percent: number; window_ms: number; open_ms: number };
+  breaker: BreakerOptions;
   onCall: (measure: CallMeasure) => void;
   onBreaker: (account: string, state: BreakerState) => void;
   onClock: (account: string, skew_ms: number) => void;
@@ -77,20 +70,11 @@ export interface ChannelOptions {
 /** Lower is served first: a storefront waits for a purchase, nobody waits for a sweep. */
 const PRIORITY = { place: 3, lookup: 5, offers: 7, balance: 7 } as const;
 
-/** Thrown inside the breaker so that it counts; carries the answer out again. */
-class Tripped extends Error {
-  constructor(readonly answer: Answer<Found>) {
-    super('tripped');
-  }
-}
-
 export class Channel {
   readonly #lines: Lines;
   readonly #limiter: Bottleneck;
-  readonly #breaker: CircuitBreaker<[() => Promise<Answer<Found>>], Answer<Found>>;
-  #session: { token: string; expires_at: number } | null = null;
-  #opening: Promise<string> | null = null;
-  #state: BreakerState;
+  readonly #breaker: Breaker;
+  readonly #session: Session | null;
 
   constructor(
     readonly account: OpenAccount,
@@ -106,22 +90,26 @@ export class Channel {
       highWater: options.waiting_max,
       strategy: Bottleneck.strategy.OVERFLOW,
     });
-    this.#state = { state: 'closed', since: options.now(), because: null };
-    this.#breaker = this.#newBreaker();
+    this.#breaker = createBreaker(options.breaker, {
+      now: options.now,
+      onChange: (state) => options.onBreaker(account.account, state),
+    });
+    const { session } = supplier;
+    this.#session = session ? createSession(() => session(this.#wire({ purchases_max: 0, session: null })), options.now) : null;
   }
 
   /** Its breaker is open: routing leaves it out. Half-open counts as closed, so that a probe gets through. */
   get is_open(): boolean {
-    return this.#state.state === 'open';
+    return this.#breaker.state.state === 'open';
   }
 
   get breaker_state(): BreakerState {
-    return this.#state;
+    return this.#breaker.state;
   }
 
   /** Closes the breaker by hand. */
   resetBreaker(): void {
-    this.#breaker.close();
+    this.#breaker.reset();
   }
 
   /** Calls now under way or waiting. */
@@ -135,12 +123,13 @@ export class Channel {
    * An open breaker and a full limiter answer `refused: not_sent` before the attempt is marked as sent.
    */
   async place(purchase: Purchase, hooks: PlaceHooks): Promise<Answer<Outcome>> {
-    const run = (): Promise<Answer<Found>> => this.#placeNow(purchase, hooks);
     try {
-      return (await this.#limiter.schedule({ priority: PRIORITY.place }, () => this.#guarded(run))) as Answer<Outcome>;
+      const answer = await this.#limiter.schedule({ priority: PRIORITY.place }, () =>
+        this.#breaker.run(() => this.#placeNow(purchase, hooks)),
+      );
+      return answer ?? notSent('the circuit breaker is open');
     } catch (error) {
       if (error instanceof Bottleneck.BottleneckError) return notSent('the limiter is full');
-      if ((error as { code?: string }).code === 'EOPENBREAKER') return notSent('the circuit breaker is open');
       throw error;
     }
   }
@@ -183,7 +172,7 @@ export class Channel {
   }
 
   async close(): Promise<void> {
-    this.#breaker.shutdown();
+    this.#breaker.close();
     await this.#limiter.disconnect();
     await this.#lines.close();
   }
@@ -214,47 +203,6 @@ export class Channel {
     return (await hooks.prepared(prepared.supplier_reference)) ? { ...purchase, ...prepared } : null;
   }
 
-  async #guarded(run: () => Promise<Answer<Found>>): Promise<Answer<Found>> {
-    try {
-      return await this.#breaker.fire(run);
-    } catch (error) {
-      if (error instanceof Tripped) return error.answer;
-      throw error;
-    }
-  }
-
-  #newBreaker(): CircuitBreaker<[() => Promise<Answer<Found>>], Answer<Found>> {
-    const { volume_min, error_percent, window_ms, open_ms } = this.options.breaker;
-    const breaker = new CircuitBreaker(
-      async (run: () => Promise<Answer<Found>>) => {
-        const answer = await run();
-        if (!answer.abandoned && tripsBreaker(answer.found)) {
-          this.#state.because = describe(answer.found);
-          throw new Tripped(answer);
-        }
-        return answer;
-      },
-      {
-        // The deadline is the wire's: a breaker's timeout would leave the purchase running behind our back.
-        timeout: false,
-        volumeThreshold: volume_min,
-        errorThresholdPercentage: error_percent,
-        rollingCountTimeout: window_ms,
-        resetTimeout: open_ms,
-        // What we throw ourselves (a lost lease, a database that is away) says nothing about the supplier.
-        errorFilter: (error: unknown) => !(error instanceof Tripped),
-      },
-    );
-    const tell = (state: BreakerState['state']) => () => {
-      this.#state = { state, since: this.options.now(), because: state === 'closed' ? null : this.#state.because };
-      this.options.onBreaker(this.account.account, this.#state);
-    };
-    breaker.on('open', tell('open'));
-    breaker.on('halfOpen', tell('half_open'));
-    breaker.on('close', tell('closed'));
-    return breaker;
-  }
-
   async #read<T>(operation: 'offers' | 'balance', read: (wire: OpenWire) => Promise<T>): Promise<T> {
     return this.#limiter.schedule({ priority: PRIORITY[operation] }, async () => {
       const started_at = this.options.monotonic();
@@ -269,13 +217,13 @@ export class Channel {
     });
   }
 
-  #wire({ purchases_max }: { purchases_max: number }): OpenWire {
+  #wire({ purchases_max, session = this.#session }: { purchases_max: number; session?: Session | null }): OpenWire {
     return openWire({
       desk: this.#desk(),
       lines: this.#lines,
       options: { deadline_ms: this.account.limits.deadline_ms, reply_bytes_max: this.options.reply_bytes_max },
       purchases_max,
-      session: this.supplier.session ? { token: () => this.#token(), renew: () => this.#renewToken() } : null,
+      session,
       monotonic: this.options.monotonic,
       onDate: (date) => {
         const theirs = Date.parse(date);
@@ -303,34 +251,6 @@ export class Channel {
     };
   }
 
-  /** The session's token; one request for it at a time, renewed a little before it ends. */
-  async #token(): Promise<string> {
-    if (this.#session && this.#session.expires_at > this.options.now()) return this.#session.token;
-    this.#opening ??= this.#openSession().finally(() => {
-      this.#opening = null;
-    });
-    return this.#opening;
-  }
-
-  async #renewToken(): Promise<void> {
-    this.#session = null;
-    await this.#token();
-  }
-
-  async #openSession(): Promise<string> {
-    const wire = openWire({
-      desk: this.#desk(),
-      lines: this.#lines,
-      options: { deadline_ms: this.account.limits.deadline_ms, reply_bytes_max: this.options.reply_bytes_max },
-      purchases_max: 0,
-      session: null,
-      monotonic: this.options.monotonic,
-    });
-    const { token, expires_in_ms } = await this.supplier.session!(wire);
-    this.#session = { token, expires_at: this.options.now() + expires_in_ms * 0.9 };
-    return token;
-  }
-
   #measure(operation: CallMeasure['operation'], outcome: string, started_at: number): void {
     const duration_ms = this.options.monotonic() - started_at;
     this.options.onCall({ account: this.account.account, operation, outcome, duration_ms });
@@ -344,7 +264,7 @@ export class Channel {
     started_at: number,
   ): Transcript {
     const secrets = Object.values(this.account.credentials).map((secret) => secret.reveal());
-    if (this.#session) secrets.push(this.#session.token);
+    if (this.#session?.held) secrets.push(this.#session.held);
     if ('codes' in found && found.codes) secrets.push(...found.codes.flatMap(textsOf));
     return {
       verb,
@@ -358,11 +278,6 @@ export class Channel {
 
 function notSent(message: string): Answer<Outcome> {
   return { found: { outcome: 'refused', reason: 'not_sent', message }, transcript: null, abandoned: false };
-}
-
-function describe(found: Found): string {
-  if (found.outcome === 'refused') return `refused:${found.reason}`;
-  return found.outcome === 'unknown' ? `unknown:${found.doubt}` : found.outcome;
 }
 
 function textsOf(code: Code): string[] {

@@ -148,7 +148,7 @@ describe('a direct recharge', () => {
     expect(await world.attempts(order.order_id)).toMatchObject([{ settled_by: 'callback' }]);
     const { version } = await world.order(order.order_id);
     await world.simulators.a!.callBack(attempt!.reference);
-    await world.simulators.a!.callBack(attempt!.reference, true);
+    await world.simulators.a!.callBack(attempt!.reference, { forged: true });
     expect((await world.order(order.order_id)).version).toBe(version);
   });
 
