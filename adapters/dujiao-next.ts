@@ -8,17 +8,7 @@
 // - A repeat answers ok even for an order that failed to pay: only `status` tells.
 // - The callback is signed over the constant path of their own client, not the path it was sent to.
 import type { Callback, Desk, Kind, Message, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
-import {
-  acknowledge,
-  byRefusal,
-  byStatus,
-  codesFromLines,
-  known,
-  orUnreadable,
-  rejected,
-  saidNo,
-  unanswered,
-} from './kit/outcomes.js';
+import * as conclude from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { compactJson, hmacSha256, md5, pathOf, sameText, sha256 } from './kit/signing.js';
 
@@ -59,32 +49,20 @@ export const dujiaoNext: Supplier = {
   },
   statuses: {
     pending_payment: 'unknown',
-    paid: 'accepted',
-    fulfilling: 'accepted',
-    partially_delivered: 'accepted',
-    delivered: 'delivered',
-    completed: 'delivered',
-    fulfilled: 'delivered',
-    canceled: { refused: 'declined' },
-    cancelled: { refused: 'declined' },
-    refunded: { refused: 'declined' },
+    ...conclude.each(['paid', 'fulfilling', 'partially_delivered'], 'accepted'),
+    ...conclude.each(['delivered', 'completed', 'fulfilled'], 'delivered'),
+    ...conclude.each(['canceled', 'cancelled', 'refunded'], { refused: 'declined' }),
     partially_refunded: 'unknown',
   },
   refusals: {
-    missing_auth_headers: 'credentials',
-    invalid_timestamp: 'credentials',
-    timestamp_expired: 'credentials',
-    invalid_signature: 'credentials',
-    invalid_api_key: 'credentials',
-    user_disabled: 'credentials',
-    unauthorized: 'credentials',
-    bad_request: 'request_invalid',
-    invalid_callback_url: 'request_invalid',
-    sku_unavailable: 'sku_unknown',
-    product_unavailable: 'sku_unknown',
-    product_not_found: 'sku_unknown',
-    insufficient_balance: 'float_low',
-    payment_failed: 'float_low',
+    ...conclude.each(
+      ['missing_auth_headers', 'invalid_timestamp', 'timestamp_expired', 'invalid_signature'],
+      'credentials',
+    ),
+    ...conclude.each(['invalid_api_key', 'user_disabled', 'unauthorized'], 'credentials'),
+    ...conclude.each(['bad_request', 'invalid_callback_url'], 'request_invalid'),
+    ...conclude.each(['sku_unavailable', 'product_unavailable', 'product_not_found'], 'sku_unknown'),
+    ...conclude.each(['insufficient_balance', 'payment_failed'], 'float_low'),
     insufficient_stock: 'out_of_stock',
     internal_error: null,
   },
@@ -92,10 +70,10 @@ export const dujiaoNext: Supplier = {
   // ── Verbs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async place(purchase, wire) {
-    const reply = await call(wire, 'POST', '/orders', { body: orderBody(purchase, wire), buys: true });
+    const reply = await call(wire, 'POST', '/orders', orderBody(purchase, wire));
     if (isOk(reply)) return placedOutcome(reply, purchase.kind);
     const told = { message: read.maybeTextAt(reply, 'error_message') };
-    return byRefusal(dujiaoNext, read.textAt(reply, 'error_code'), told);
+    return conclude.byRefusal(dujiaoNext, read.textAt(reply, 'error_code'), told);
   },
 
   async lookup(purchase, wire) {
@@ -103,13 +81,13 @@ export const dujiaoNext: Supplier = {
     const reply = await call(wire, 'GET', `/orders/${encodeURIComponent(purchase.supplier_reference)}`);
     if (isOk(reply)) return orderOutcome(reply);
     const error = read.textAt(reply, 'error_code');
-    return error === 'order_not_found' ? { outcome: 'absent', message: error } : unanswered(error);
+    return error === 'order_not_found' ? { outcome: 'absent', message: error } : conclude.unanswered(error);
   },
 
   async listOffers(cursor, wire) {
     const page = read.pageOf(cursor);
     const reply = await call(wire, 'GET', `/products?page=${page}&page_size=${PAGE_SIZE}`);
-    if (!isOk(reply)) throw saidNo(dujiaoNext, read.textAt(reply, 'error_code'));
+    if (!isOk(reply)) throw conclude.saidNo(dujiaoNext, read.textAt(reply, 'error_code'));
     const products = read.listAt(reply, 'items');
     const offers = products.flatMap((product) =>
       read.itemsAt(product, 'skus').map((sku) => offerOf(product, sku, wire.option('currency'))),
@@ -119,19 +97,19 @@ export const dujiaoNext: Supplier = {
 
   async readBalance(wire) {
     const reply = await call(wire, 'POST', '/ping');
-    if (!isOk(reply)) throw saidNo(dujiaoNext, read.textAt(reply, 'error_code'));
+    if (!isOk(reply)) throw conclude.saidNo(dujiaoNext, read.textAt(reply, 'error_code'));
     return read.money(read.textAt(reply, 'balance'), read.textAt(reply, 'currency'));
   },
 
   readCallback(message, desk) {
-    const refuse = (text: string) => acknowledge(compactJson({ ok: false, message: text }), JSON_TYPE);
-    return orUnreadable(() => {
+    const refuse = (text: string) => conclude.acknowledge(compactJson({ ok: false, message: text }), JSON_TYPE);
+    return conclude.orUnreadable(() => {
       const stamp = message.headers['dujiao-next-timestamp'] ?? '';
       if (!isSigned(message, desk, stamp)) {
-        return rejected('signature', 'the signature does not fit the secret of this account', refuse('signature'));
+        return conclude.rejected('signature', 'not signed with the secret of this account', refuse('signature'));
       }
       if (Math.abs(desk.now - Number(stamp) * 1000) > STALE_MS) {
-        return rejected('stale', 'the timestamp is too far from our clock', refuse('timestamp'));
+        return conclude.rejected('stale', 'the timestamp is too far from our clock', refuse('timestamp'));
       }
       return callbackOf(read.parseJson(read.bodyText(message.body)));
     }, refuse('unreadable'));
@@ -153,17 +131,7 @@ function orderBody(purchase: Purchase, wire: Wire): string {
   });
 }
 
-interface Call {
-  body?: string;
-  buys?: boolean;
-}
-
-async function call(
-  wire: Wire,
-  method: 'GET' | 'POST',
-  route: string,
-  { body = '', buys }: Call = {},
-): Promise<unknown> {
+async function call(wire: Wire, method: 'GET' | 'POST', route: string, body = ''): Promise<unknown> {
   const url = ROOT + route;
   const timestamp = read.secondsText(wire.now);
   const nonce = wire.option('signature') === 'v2' ? wire.uuid() : undefined;
@@ -174,7 +142,8 @@ async function call(
     ...(nonce === undefined ? {} : { 'Dujiao-Next-Nonce': nonce }),
     'Dujiao-Next-Signature': signature(wire, method, pathOf(wire.base_url + url), timestamp, body, nonce),
   };
-  return read.readJson(await wire.send({ method, url, headers, ...(body && { body }), ...(buys && { buys }) }));
+  const buys = method === 'POST' && route === '/orders';
+  return read.readJson(await wire.send({ method, url, headers, ...(body ? { body } : {}), buys }));
 }
 
 function signature(desk: Desk, method: string, path: string, timestamp: string, body: string | Buffer, nonce?: string) {
@@ -197,14 +166,13 @@ function isOk(reply: unknown): boolean {
 }
 
 function orderOutcome(order: unknown): Outcome {
-  const total = read.maybeTextAt(order, 'amount');
-  const currency = read.maybeTextAt(order, 'currency');
+  const currency = read.maybeTextAt(order, 'currency') ?? null;
   const told = {
     supplier_reference: read.firstTextAt(order, ['order_id', 'id']),
-    cost: total !== undefined && currency !== undefined ? read.money(total, currency) : undefined,
+    cost: currency === null ? undefined : read.maybeMoneyAt(order, 'amount', { currency, unit: 'main' }),
   };
-  return byStatus(dujiaoNext, read.textAt(order, 'status'), told, () => ({
-    codes: codesFromLines(read.maybeTextAt(order, 'fulfillment.payload')),
+  return conclude.byStatus(dujiaoNext, read.textAt(order, 'status'), told, () => ({
+    codes: conclude.codesFromLines(read.maybeTextAt(order, 'fulfillment.payload')),
   }));
 }
 
@@ -213,16 +181,17 @@ function placedOutcome(reply: unknown, kind: Kind): Outcome {
   read.textAt(reply, 'order_id');
   const outcome = orderOutcome(reply);
   if (outcome.outcome !== 'delivered' || kind === 'recharge' || read.at(reply, 'fulfillment')) return outcome;
-  return { outcome: 'accepted', ...known(outcome) };
+  return { outcome: 'accepted', ...conclude.known(outcome) };
 }
 
 // A known number always answers ok, so these two prove that there was no order; the rest says nothing about it.
 async function resend(purchase: Purchase, wire: Wire): Promise<Outcome> {
-  if (!purchase.resend) return unanswered('their order id is not known, and asking by a resend was not allowed');
+  if (!purchase.resend)
+    return conclude.unanswered('their order id is not known, and asking by a resend was not allowed');
   const outcome = await dujiaoNext.place(purchase, wire);
   const is_proof = outcome.outcome !== 'refused' || outcome.supplier_reference !== undefined;
   if (is_proof || ['out_of_stock', 'float_low'].includes(outcome.reason)) return outcome;
-  return unanswered(`the resend was refused: ${outcome.reason}`);
+  return conclude.unanswered(`the resend was refused: ${outcome.reason}`);
 }
 
 function callbackOf(body: unknown): Callback {
@@ -231,27 +200,21 @@ function callbackOf(body: unknown): Callback {
     supplier_reference: read.textAt(body, 'order_id'),
     outcome: placedOutcome(body, 'code'),
     trust: 'authenticated',
-    acknowledge: acknowledge(compactJson({ ok: true, message: 'received' }), JSON_TYPE),
+    acknowledge: conclude.acknowledge(compactJson({ ok: true, message: 'received' }), JSON_TYPE),
   };
 }
 
 function offerOf(product: unknown, sku: unknown, currency: string): Offer {
+  const title = read.firstTextAt(product, ['title', 'title.zh-CN', 'title.zh-TW', 'title.en-US', 'title.en']);
   const price = read.maybeTextAt(sku, 'price_amount');
   const stock = read.maybeTextAt(sku, 'stock_quantity');
-  const is_active =
-    read.maybeTextAt(sku, 'is_active') !== 'false' && read.maybeTextAt(product, 'is_active') !== 'false';
+  const is_active = [sku, product].every((item) => read.maybeTextAt(item, 'is_active') !== 'false');
   return {
     product: read.textAt(sku, 'id'),
-    name: nameOf(product, sku),
+    name: [title, read.maybeTextAt(sku, 'sku_code')].filter(Boolean).join(' · '),
     kind: read.maybeTextAt(product, 'fulfillment_type') === 'manual' ? 'recharge' : 'code',
     cost: price === undefined ? null : read.money(price, currency),
     stock: stock === undefined || stock.startsWith('-') ? null : read.integerAt(sku, 'stock_quantity'),
     available: is_active && read.maybeTextAt(sku, 'stock_status') !== 'out_of_stock',
   };
-}
-
-function nameOf(product: unknown, sku: unknown): string {
-  const titles = read.at(product, 'title');
-  const title = typeof titles === 'string' ? titles : read.firstTextAt(titles, ['zh-CN', 'zh-TW', 'en', 'en-US']);
-  return [title, read.maybeTextAt(sku, 'sku_code')].filter(Boolean).join(' · ') || read.textAt(sku, 'id');
 }

@@ -94,7 +94,7 @@ function objectOr(value: unknown): Json {
 
 /** The purchase a conversation is about. What the file leaves out is filled in: quantity 1, a reference that fits. */
 export function purchaseOf(conversation: Conversation, supplier: Supplier): Purchase {
-  const { input, expect } = conversation;
+  const { input } = conversation;
   const recipient = recipientOf(read.at(input, 'recipient') ?? read.at(input, 'account'));
   const supplier_reference =
     read.firstTextAt(input, ['supplier_reference', 'order_id']) ?? guessedReference(conversation, supplier);

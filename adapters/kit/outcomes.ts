@@ -35,6 +35,16 @@ export function known(told: Told): Known {
 /** What a delivery holds; `delivered` is called only when the status word means delivered. */
 export type Goods = Pick<Delivered, 'codes' | 'receipt' | 'short'>;
 
+/** One meaning for several words of a table: `...each(['a', 'b'], 'credentials')`. */
+export function each<const T>(words: readonly (string | number)[], meaning: T): Record<string, T> {
+  return Object.fromEntries(words.map((word) => [String(word), meaning]));
+}
+
+/** The whole numbers from one to another, both included, as words for `each`. */
+export function range(from: number, to: number): string[] {
+  return Array.from({ length: to - from + 1 }, (_, at) => String(from + at));
+}
+
 /**
  * The outcome of a status word by the adapter's `statuses`. A word that is not in the table is `unknown`, `unmapped`.
  * For a delivery the goods are read by `goods`.

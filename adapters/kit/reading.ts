@@ -136,13 +136,14 @@ export function textAt(node: unknown, path: string): string {
   return text;
 }
 
-/** The first of several spellings of one field that is there. */
+/** The first of several spellings of one field that holds a text; lists and objects are passed over. */
 export function firstTextAt(node: unknown, paths: readonly string[]): string | undefined {
-  for (const path of paths) {
-    const text = maybeTextAt(node, path);
-    if (text !== undefined) return text;
-  }
-  return undefined;
+  const path = paths.find((path) => isText(at(node, path)) && maybeTextAt(node, path) !== undefined);
+  return path === undefined ? undefined : maybeTextAt(node, path);
+}
+
+function isText(value: unknown): boolean {
+  return typeof value !== 'object' || value === null || isLosslessNumber(value);
 }
 
 /** A whole number, given as number or text. */

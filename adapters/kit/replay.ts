@@ -69,12 +69,7 @@ async function runOnce(
   strict: boolean,
 ): Promise<{ rehearsal: Rehearsal; conclusion: Conclusion }> {
   const rehearsal = rehearse(supplier, conversation, base_url, strict);
-  let conclusion = await perform(supplier, conversation, rehearsal.wire);
-  // The channel renews a session once after a 401; the exchanges that are left are then the second try.
-  if (supplier.session && rehearsal.last_status === 401 && rehearsal.unused() > 0) {
-    rehearsal.forgetToken();
-    conclusion = await perform(supplier, conversation, rehearsal.wire);
-  }
+  const conclusion = await perform(supplier, conversation, rehearsal.wire);
   return { rehearsal, conclusion };
 }
 

@@ -99,143 +99,163 @@ export interface ShopOptions {
   repeat: 'returns_original' | 'is_rejected' | 'buys_again';
   clock: () => number;
 }
-export type Shop = ReturnType<typeof openShop>;
 
-/** Opens a shop. Its codes follow from name, product and count, so two runs give the same ones. */
-export function openShop(options: ShopOptions) {
-  const products = new Map(options.products.map((product) => [product.product, { ...product }]));
-  const by_reference = new Map<string, ShopOrder[]>();
-  const by_id = new Map<string, ShopOrder>();
-  const issued = new Map<string, ShopCode[]>();
-  const entries: BookEntry[] = [];
-  let balance_e4 = options.balance_e4;
+/** A shop. Its codes follow from name, product and count, so two runs give the same ones. */
+export class Shop {
+  readonly #options: ShopOptions;
+  readonly #products: Map<string, ShopProduct>;
+  readonly #by_reference = new Map<string, ShopOrder[]>();
+  readonly #by_id = new Map<string, ShopOrder>();
+  readonly #issued = new Map<string, ShopCode[]>();
+  readonly #entries: BookEntry[] = [];
+  balance_e4: number;
 
-  function book(kind: BookEntry['kind'], order: ShopOrder, units: number): void {
-    const amount_e4 = order.cost_e4;
-    balance_e4 += kind === 'charge' ? -amount_e4 : amount_e4;
-    entries.push({ at: options.clock(), kind, reference: order.reference, order_id: order.order_id, amount_e4, units });
+  constructor(options: ShopOptions) {
+    this.#options = options;
+    this.#products = new Map(options.products.map((product) => [product.product, { ...product }]));
+    this.balance_e4 = options.balance_e4;
   }
 
-  function nextCodes(product: string, count: number): ShopCode[] {
-    const before = issued.get(product) ?? [];
-    const codes = Array.from({ length: count }, (_, at) => codeOf(options.name, product, before.length + at + 1));
-    issued.set(product, [...before, ...codes]);
-    return codes;
+  get currency(): string {
+    return this.#options.currency;
   }
-
-  function fill(order: ShopOrder, units: number, twist: Twist): void {
-    order.status = 'delivered';
-    order.delivered_units = twist.short && !twist.short.says_so ? order.quantity : units;
-    if (order.kind === 'recharge') {
-      order.receipt = `R${order.order_id}`;
-      return;
-    }
-    const earlier = issued.get(order.product) ?? [];
-    order.codes =
-      twist.repeat_codes && earlier.length >= units ? earlier.slice(0, units) : nextCodes(order.product, units);
+  get products(): ShopProduct[] {
+    return [...this.#products.values()].map((product) => ({ ...product }));
+  }
+  product(product: string): ShopProduct | null {
+    return this.#products.get(product) ?? null;
+  }
+  /** Changes price, stock or kind of a product, or adds it. */
+  setProduct(product: ShopProduct): void {
+    this.#products.set(product.product, { ...product });
+  }
+  byReference(reference: string): ShopOrder | null {
+    return this.#by_reference.get(reference)?.[0] ?? null;
+  }
+  byId(order_id: string): ShopOrder | null {
+    return this.#by_id.get(order_id) ?? null;
   }
 
   /** Buys, or says why not. A known reference is answered as `repeat` says. */
-  function buy(request: OrderRequest, twist: Twist = {}): { order: ShopOrder; is_new: boolean } | { error: ShopError } {
-    const earlier = by_reference.get(request.reference);
-    if (earlier && options.repeat === 'returns_original') return { order: earlier[0]!, is_new: false };
-    if (earlier && options.repeat === 'is_rejected') return { error: 'duplicate_reference' };
-    const product = products.get(request.product);
-    const error = refusalOf(request, product, twist);
-    if (error || !product) return { error: error ?? 'product_unknown' };
-    const units = twist.short?.units ?? request.quantity;
-    const charged_units = twist.short?.says_so ? units : request.quantity;
+  buy(request: OrderRequest, twist: Twist = {}): { order: ShopOrder } | { error: ShopError } {
+    const earlier = this.#by_reference.get(request.reference);
+    if (earlier && this.#options.repeat === 'returns_original') return { order: earlier[0]! };
+    if (earlier && this.#options.repeat === 'is_rejected') return { error: 'duplicate_reference' };
+    const product = this.#products.get(request.product);
+    if (!product) return { error: 'product_unknown' };
+    const error = this.#refusalOf(request, product, twist);
+    if (error) return { error };
+    const order = this.#write(request, product, twist);
+    this.#by_reference.set(order.reference, [...(earlier ?? []), order]);
+    if (!twist.late) this.#fill(order, twist);
+    return { order };
+  }
+
+  #refusalOf(request: OrderRequest, product: ShopProduct, twist: Twist): ShopError | null {
+    const { reference, quantity, account, cost_max_e4 } = request;
+    if (!/^[\w-]{1,64}$/.test(reference) || !Number.isSafeInteger(quantity) || quantity < 1) return 'bad_request';
+    if (product.kind === 'recharge' && !account) return 'recipient_invalid';
+    const cost_e4 = (twist.cost_e4 ?? product.cost_e4) * quantity;
+    if (cost_max_e4 !== null && cost_e4 > cost_max_e4) return 'price_changed';
+    if (product.stock !== null && product.stock < (twist.short?.units ?? quantity)) return 'out_of_stock';
+    return cost_e4 > this.balance_e4 ? 'float_low' : null;
+  }
+
+  #write(request: OrderRequest, product: ShopProduct, twist: Twist): ShopOrder {
+    const charged_units = twist.short?.says_so ? twist.short.units : request.quantity;
+    const { reference, quantity, account, callback_url } = request;
     const order: ShopOrder = {
-      order_id: String(700_000 + by_id.size + 1),
-      reference: request.reference,
+      order_id: String(700_001 + this.#by_id.size),
+      reference,
       product: product.product,
       kind: product.kind,
-      quantity: request.quantity,
-      account: request.account,
+      quantity,
+      account,
       status: 'accepted',
       cost_e4: (twist.cost_e4 ?? product.cost_e4) * charged_units,
       delivered_units: 0,
       codes: [],
       receipt: null,
-      callback_url: request.callback_url,
+      callback_url,
     };
-    if (product.stock !== null) product.stock -= units;
-    by_id.set(order.order_id, order);
-    by_reference.set(order.reference, [...(earlier ?? []), order]);
-    book('charge', order, charged_units);
-    if (!twist.late) fill(order, units, twist);
-    return { order, is_new: true };
-  }
-
-  function refusalOf(request: OrderRequest, product: ShopProduct | undefined, twist: Twist): ShopError | null {
-    if (!/^[\w-]{1,64}$/.test(request.reference)) return 'bad_request';
-    if (!Number.isSafeInteger(request.quantity) || request.quantity < 1) return 'bad_request';
-    if (!product) return 'product_unknown';
-    if (product.kind === 'recharge' && !request.account) return 'recipient_invalid';
-    const cost_e4 = (twist.cost_e4 ?? product.cost_e4) * request.quantity;
-    if (request.cost_max_e4 !== null && cost_e4 > request.cost_max_e4) return 'price_changed';
-    if (product.stock !== null && product.stock < (twist.short?.units ?? request.quantity)) return 'out_of_stock';
-    return cost_e4 > balance_e4 ? 'float_low' : null;
-  }
-
-  /** Ends an accepted order: delivers it, or fails it and gives the money back. False if there is none such. */
-  function finish(reference: string, end: 'delivered' | 'refused'): ShopOrder | null {
-    const order = by_reference.get(reference)?.find(({ status }) => status === 'accepted');
-    if (!order) return null;
-    if (end === 'delivered') fill(order, order.quantity, {});
-    else giveBack(order, 'refused');
+    if (product.stock !== null) product.stock -= twist.short?.units ?? quantity;
+    this.#by_id.set(order.order_id, order);
+    this.#book('charge', order, charged_units);
     return order;
   }
 
-  /** Takes a delivered order back, with the money. */
-  function reverse(reference: string): ShopOrder | null {
-    const order = by_reference.get(reference)?.find(({ status }) => status === 'delivered');
-    if (order) giveBack(order, 'reversed');
+  #fill(order: ShopOrder, twist: Twist): void {
+    const units = twist.short?.units ?? order.quantity;
+    order.status = 'delivered';
+    order.delivered_units = twist.short?.says_so ? units : order.quantity;
+    if (order.kind === 'recharge') {
+      order.receipt = `R${order.order_id}`;
+      return;
+    }
+    const earlier = this.#issued.get(order.product) ?? [];
+    const repeats = twist.repeat_codes && earlier.length >= units;
+    order.codes = repeats ? earlier.slice(0, units) : this.#nextCodes(order.product, units);
+  }
+
+  #nextCodes(product: string, count: number): ShopCode[] {
+    const issued = this.#issued.get(product) ?? [];
+    this.#issued.set(product, issued);
+    const from = issued.length;
+    for (let at = 1; at <= count; at++) issued.push(codeOf(this.#options.name, product, from + at));
+    return issued.slice(from);
+  }
+
+  #book(kind: BookEntry['kind'], order: ShopOrder, units: number): void {
+    const { reference, order_id, cost_e4: amount_e4 } = order;
+    this.balance_e4 += kind === 'charge' ? -amount_e4 : amount_e4;
+    this.#entries.push({ at: this.#options.clock(), kind, reference, order_id, amount_e4, units });
+  }
+
+  /** Ends an accepted order: delivers it, or fails it and gives the money back. Null if there is none such. */
+  finish(reference: string, end: 'delivered' | 'refused'): ShopOrder | null {
+    const order = this.#by_reference.get(reference)?.find(({ status }) => status === 'accepted');
+    if (!order) return null;
+    if (end === 'delivered') this.#fill(order, {});
+    else this.#giveBack(order, 'refused');
+    return order;
+  }
+
+  /** Takes a delivered order back, with the money. Null if there is none such. */
+  reverse(reference: string): ShopOrder | null {
+    const order = this.#by_reference.get(reference)?.find(({ status }) => status === 'delivered');
+    if (order) this.#giveBack(order, 'reversed');
     return order ?? null;
   }
 
-  function giveBack(order: ShopOrder, status: 'refused' | 'reversed'): void {
-    const product = products.get(order.product)!;
+  #giveBack(order: ShopOrder, status: 'refused' | 'reversed'): void {
+    const product = this.#products.get(order.product)!;
+    // What was delivered does not come back with the money.
     if (product.stock !== null && status === 'refused') product.stock += order.quantity;
     order.status = status;
-    book('refund', order, order.quantity);
+    this.#book('refund', order, order.quantity);
   }
 
-  function books(): Books {
-    const charged_e4 = sum(entries, 'charge');
-    const refunded_e4 = sum(entries, 'refund');
+  /** The truth up to now. */
+  books(): Books {
     const by_order = new Map<string, BookEntry[]>();
-    for (const entry of entries) by_order.set(entry.order_id, [...(by_order.get(entry.order_id) ?? []), entry]);
-    const references = [...by_reference].map(([reference, orders]) => [reference, booksOf(orders, by_order)] as const);
+    for (const entry of this.#entries) by_order.set(entry.order_id, [...(by_order.get(entry.order_id) ?? []), entry]);
+    const references = [...this.#by_reference].map(
+      ([reference, orders]) => [reference, booksOf(orders, by_order)] as const,
+    );
+    const charged_e4 = sum(this.#entries, 'charge');
+    const refunded_e4 = sum(this.#entries, 'refund');
     return {
-      currency: options.currency,
-      balance_e4,
-      orders: by_id.size,
+      currency: this.currency,
+      balance_e4: this.balance_e4,
+      orders: this.#by_id.size,
       units: references.reduce((total, [, { units }]) => total + units, 0),
       charged_e4,
       refunded_e4,
       net_e4: charged_e4 - refunded_e4,
-      entries: entries.map((entry) => ({ ...entry })),
+      entries: this.#entries.map((entry) => ({ ...entry })),
       by_reference: Object.fromEntries(references),
     };
   }
-
-  return {
-    currency: options.currency,
-    buy,
-    finish,
-    reverse,
-    books,
-    byReference: (reference: string): ShopOrder | null => by_reference.get(reference)?.[0] ?? null,
-    byId: (order_id: string): ShopOrder | null => by_id.get(order_id) ?? null,
-    products: (): ShopProduct[] => [...products.values()].map((product) => ({ ...product })),
-    /** Changes price, stock or kind of a product, or adds it. */
-    setProduct: (product: ShopProduct): void => void products.set(product.product, { ...product }),
-    balance: (): number => balance_e4,
-    setBalance: (amount_e4: number): void => {
-      balance_e4 = amount_e4;
-    },
-  };
 }
 
 function codeOf(shop: string, product: string, count: number): ShopCode {

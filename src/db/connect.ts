@@ -173,6 +173,8 @@ function connectMysql({ url, pool_max, acquire_timeout_ms }: ConnectOptions): Da
           // READ COMMITTED: every phase re-reads what it decides on, and gap locks would halve the claim rate.
           'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
           'SET SESSION innodb_lock_wait_timeout = 5',
+          // Waiting for a table's own lock (somebody's ALTER) is bounded too: a day is the server's default.
+          'SET SESSION lock_wait_timeout = 10',
           "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'",
         ];
         const next = (error: unknown): void => {

@@ -182,25 +182,37 @@ export class Channel {
     const started_at = this.options.monotonic();
     const wire = this.#wire({ purchases_max: 1 });
     let abandoned = false;
+    let own_failure: unknown = null;
+    // What our own side throws before sending (the database is away) is no answer of the supplier's.
+    const ours = (hook: Promise<boolean>): Promise<boolean> =>
+      hook.catch((error: unknown) => {
+        own_failure = error;
+        return false;
+      });
     const found = await outcomeOfPlace(purchase, wire, async () => {
-      const ready = await this.#prepare(purchase, wire, hooks);
-      if (ready === null || !(await hooks.beforeSend())) {
+      const ready = await this.#prepare(purchase, wire, (reference) => ours(hooks.prepared(reference)));
+      if (ready === null || !(await ours(hooks.beforeSend()))) {
         abandoned = true;
         return { outcome: 'refused', reason: 'not_sent' };
       }
       return 'outcome' in ready ? ready : this.supplier.place(ready, wire);
     });
+    if (own_failure) throw own_failure;
     if (abandoned) return { found, transcript: null, abandoned };
     this.#measure('place', found.outcome === 'refused' ? found.reason : found.outcome, started_at);
     return { found, transcript: this.#transcript('place', wire, found, at, started_at), abandoned };
   }
 
   /** The purchase to place, with their reference if the supplier wants an order made first; null if not ours. */
-  async #prepare(purchase: Purchase, wire: OpenWire, hooks: PlaceHooks): Promise<Purchase | Outcome | null> {
+  async #prepare(
+    purchase: Purchase,
+    wire: OpenWire,
+    prepared_hook: PlaceHooks['prepared'],
+  ): Promise<Purchase | Outcome | null> {
     if (!this.supplier.prepare) return purchase;
     const prepared = await this.supplier.prepare(purchase, wire);
     if ('outcome' in prepared) return prepared;
-    return (await hooks.prepared(prepared.supplier_reference)) ? { ...purchase, ...prepared } : null;
+    return (await prepared_hook(prepared.supplier_reference)) ? { ...purchase, ...prepared } : null;
   }
 
   async #read<T>(operation: 'offers' | 'balance', read: (wire: OpenWire) => Promise<T>): Promise<T> {

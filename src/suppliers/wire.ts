@@ -13,6 +13,7 @@ import {
 } from '../../adapters/kit/contract.js';
 import type { PurchaseFacts } from '../../adapters/kit/doubt.js';
 import { must } from '../errors.js';
+import type { Session } from './session.js';
 
 /** One request and what came of it, before scrubbing. */
 export interface Exchange {
@@ -74,7 +75,7 @@ export interface WireParts {
   options: WireOptions;
   /** How many requests that can buy this verb may send: 1 for `place`, else 0 unless a resend is allowed. */
   purchases_max: number;
-  session: { token(): Promise<string>; renew(): Promise<void> } | null;
+  session: Session | null;
   /** Milliseconds, monotonic; for durations and the deadline only. */
   monotonic: () => number;
   /** The supplier's own clock, as far as a reply's Date header tells. */
@@ -104,9 +105,10 @@ export function openWire(parts: WireParts): OpenWire {
     if (reply.status !== 401 || !parts.session || renewed) return reply;
     // A 401 says that nothing was done; with a fresh token the same request may go once more.
     renewed = true;
+    const old_token = parts.session.held;
     await parts.session.renew();
     const token = await parts.session.token();
-    return exchange(parts, withToken(request, token), ends_at, exchanges);
+    return exchange(parts, withToken(request, old_token, token), ends_at, exchanges);
   }
 
   return {
@@ -123,12 +125,11 @@ export function openWire(parts: WireParts): OpenWire {
   };
 }
 
-function withToken(request: WireRequest, token: string): WireRequest {
-  const headers = { ...request.headers };
-  for (const name of Object.keys(headers)) {
-    if (name.toLowerCase() === 'authorization') headers[name] = `Bearer ${token}`;
-  }
-  return { ...request, headers };
+/** The request with the new token wherever a header holds the old one. */
+function withToken(request: WireRequest, old_token: string | null, token: string): WireRequest {
+  const entries = Object.entries(request.headers ?? {});
+  const headers = entries.map(([name, value]) => [name, old_token ? value.replaceAll(old_token, token) : value]);
+  return { ...request, headers: Object.fromEntries(headers) as Record<string, string> };
 }
 
 async function exchange(
