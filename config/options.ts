@@ -156,11 +156,11 @@ export const OPTIONS = {
 
   fulfil_concurrency: {
     type: 'integer',
-    default: 64,
+    default: 1_000,
     min: 1,
     max: 10_000,
-    example: '64',
-    help: 'Orders this process works on at a time.',
+    example: '1000',
+    help: 'Orders this process works on at a time, those that wait for a slow supplier included.',
   },
   fulfil_waiting_max: {
     type: 'integer',

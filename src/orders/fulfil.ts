@@ -11,6 +11,7 @@ import { noticesOf } from './notices.js';
 import { planAttempts } from './plan.js';
 import { requestOf } from './request.js';
 import { settleNow } from './settle.js';
+import type { News, Settled } from './settling.js';
 import { isFinal } from './states.js';
 import {
   type AttemptRow,
@@ -35,7 +36,7 @@ export interface Fulfilment {
   /** Goes on with an order this process owns under `fence`; returns at once. */
   start(order: { order_id: string; fence: number }, priority?: number): void;
   /** Runs other work of the engine in the same bounded queue. */
-  run(work: () => Promise<void>, priority: number): void;
+  run(work: () => Promise<void>, priority: number): boolean;
   /** The orders this process works on now. */
   owned(): { order_id: string; fence: number }[];
   /** Waiting and running pieces of work. */
@@ -51,24 +52,26 @@ export function createFulfilment(engine: Engine): Fulfilment {
   const owned = new Map<string, number>();
   let is_stopped = false;
 
-  function run(work: () => Promise<void>, priority: number): void {
-    // Beyond the limit nothing is lost: the order is due in the database and is picked up when there is room.
-    if (is_stopped || queue.size >= engine.options.fulfil_waiting_max) return;
+  /** False if there is no room. Nothing is lost by it: what is due in the database is picked up when there is. */
+  function run(work: () => Promise<void>, priority: number): boolean {
+    if (is_stopped || queue.size >= engine.options.fulfil_waiting_max) return false;
     queue.add(work, { priority }).catch((error: unknown) => {
       engine.observe({ event: 'failure', where: 'fulfil', error });
     });
+    return true;
   }
 
   return {
     start: ({ order_id, fence }, priority = PRIORITY.storefront) => {
-      run(async () => {
-        owned.set(order_id, fence);
+      const work = async (): Promise<void> => {
         try {
-          await fulfil(engine, order_id, fence);
+          await fulfil(engine, order_id, fence, () => is_stopped);
         } finally {
           if (owned.get(order_id) === fence) owned.delete(order_id);
         }
-      }, priority);
+      };
+      // Owned while it waits as well: its lease must not run out only because the queue is long.
+      if (run(work, priority)) owned.set(order_id, fence);
     },
     run,
     owned: () => [...owned].map(([order_id, fence]) => ({ order_id, fence })),
@@ -82,14 +85,19 @@ export function createFulfilment(engine: Engine): Fulfilment {
 }
 
 /** Works on one order as long as `fence` owns it and there is a step to take. */
-export async function fulfil(engine: Engine, order_id: string, fence: number): Promise<void> {
+export async function fulfil(
+  engine: Engine,
+  order_id: string,
+  fence: number,
+  isStopping: () => boolean = () => false,
+): Promise<void> {
   for (let step = 0; step < STEPS_MAX; step++) {
     const next = await atomic(engine.database, 'plan', (trx) => takeStep(engine, trx, order_id, fence));
     if (!next) return;
     announce(engine, next);
     if (!next.attempt) return;
     if (next.is_new) engine.reach('attempt_planned');
-    const goes_on = await sendAttempt(engine, next.after, next.attempt, fence);
+    const goes_on = await sendAttempt(engine, next.after, next.attempt, fence, isStopping);
     if (!goes_on) return;
   }
 }
@@ -127,7 +135,13 @@ async function takeStep(
 }
 
 /** Sends a planned attempt and settles its answer. True if the order needs another step by this owner. */
-async function sendAttempt(engine: Engine, order: OrderRow, attempt: AttemptRow, fence: number): Promise<boolean> {
+async function sendAttempt(
+  engine: Engine,
+  order: OrderRow,
+  attempt: AttemptRow,
+  fence: number,
+  isStopping: () => boolean,
+): Promise<boolean> {
   const { database, options } = engine;
   const channel = await engine.channels.channel(attempt.account);
   const owner = () => ({ order_id: order.order_id, fence, due_at: engine.now() + options.lease_ms });
@@ -152,15 +166,35 @@ async function sendAttempt(engine: Engine, order: OrderRow, attempt: AttemptRow,
   });
   if (answer.abandoned) return false;
   engine.reach('supplier_answered');
-  const settled = await settleNow(engine, attempt.attempt_id, {
-    via: 'answer',
-    found: answer.found,
-    transcript: answer.transcript,
-    fence,
-  });
+  const news: News = { via: 'answer', found: answer.found, transcript: answer.transcript, fence };
+  const settled = await settlePatiently(engine, attempt.attempt_id, news, isStopping);
   engine.reach('outcome_settled');
   return settled?.goes_on ?? false;
 }
+
+/**
+ * Settles an answer, and tries again while the database or the vault refuse: it may hold codes that exist nowhere else.
+ * Gives up when the process stops or after the last pause; the attempt then stays `sent`, and is looked up.
+ */
+async function settlePatiently(
+  engine: Engine,
+  attempt_id: string,
+  news: News,
+  isStopping: () => boolean,
+): Promise<Settled | null> {
+  for (let pause_ms = SETTLE_PAUSE_MS; ; pause_ms *= 2) {
+    try {
+      return await settleNow(engine, attempt_id, news);
+    } catch (error) {
+      engine.observe({ event: 'failure', where: 'settle', error });
+      if (isStopping() || pause_ms > SETTLE_PAUSE_MS_MAX) throw error;
+      await new Promise((resolve) => setTimeout(resolve, pause_ms));
+    }
+  }
+}
+/** Doubling from a quarter of a second to over two minutes: about four minutes of patience. */
+const SETTLE_PAUSE_MS = 250;
+const SETTLE_PAUSE_MS_MAX = 130_000;
 
 /** The purchase an attempt stands for, as the adapter is told. */
 export function purchaseOf(order: OrderRow, attempt: AttemptRow): Purchase {

@@ -9,6 +9,7 @@ import { must } from '../errors.js';
 import { newId } from '../ids.js';
 import { VAULT_ACCOUNT } from '../suppliers/accounts.js';
 import type { Engine } from './engine.js';
+import { requestOf } from './request.js';
 import { type Candidate, costCeiling, type Decision, rankCandidates, type Want } from './routing.js';
 import { restAt } from './rest.js';
 import { moveAttempt, moveOrder } from './states.js';
@@ -36,6 +37,8 @@ interface Draft extends Step {
   supplier_attempts: number;
   /** Why the last source said no; an order that ends here gives it as its reason. */
   last_reason: string | null;
+  /** Set after a first answer, where the order takes less: what the vault can give of what is wanted. */
+  vault_units: number | null;
   settled: boolean;
 }
 
@@ -47,7 +50,7 @@ export async function planAttempts(engine: Engine, trx: Trx, plannings: readonly
   const drafts = await draftSteps(engine, trx, plannings);
   // Each round settles every order that does not want the vault; a refusal by the vault costs that order one round.
   for (let round = 0; drafts.some((draft) => !draft.settled); round++) {
-    must(round < 3, 'an order asks the vault at most once a step');
+    must(round < 4, 'an order asks the vault at most twice a step: for all it wants, and for what is there');
     await planRound(engine, trx, drafts);
   }
   return drafts;
@@ -77,6 +80,7 @@ async function draftSteps(engine: Engine, trx: Trx, plannings: readonly Planning
       candidates: candidates.get(order.sku) ?? [],
       supplier_attempts: attempts.filter((attempt) => attempt.account !== VAULT_ACCOUNT).length,
       last_reason: attempts.at(-1)?.reason ?? null,
+      vault_units: null,
       settled: false,
     };
   });
@@ -133,6 +137,7 @@ const SOLD_OUT_BELIEVED_MS = 5 * 60_000;
 function wantOf(draft: Draft): Want {
   return {
     quantity: draft.order.quantity - draft.order.delivered_quantity,
+    takes_part: takesPart(draft),
     unit_price_e4: draft.order.unit_price_e4,
     currency: draft.order.currency,
     vault_rank: draft.sku.vault_rank,
@@ -142,12 +147,14 @@ function wantOf(draft: Draft): Want {
 
 function planPurchase(engine: Engine, draft: Draft, best: Candidate, want: Want, decision: Decision): void {
   const now = engine.now();
+  // Where the storefront takes part of it, no more is asked of a source than it says it has.
+  const units = takesPart(draft) && best.stock !== null ? Math.min(best.stock, want.quantity) : want.quantity;
   const attempt: AttemptRow = {
-    ...newAttempt(draft, best, now),
+    ...newAttempt(draft, best, now, units),
     open_order_id: draft.order.order_id,
     state: 'planned',
     reference: referenceFor(engine.supplierFor(best.adapter).promises.reference_format, now),
-    cost_ceiling_e4: costCeiling(best, want),
+    cost_ceiling_e4: costCeiling(best, { ...want, quantity: units }),
     currency: best.currency,
   };
   take(draft, attempt);
@@ -179,12 +186,19 @@ async function issueFromVault(
   const now = engine.now();
   const answers = await engine.vault.issue(
     trx,
-    entries.map(({ draft }) => ({ ...unitsOf(draft.order), sku: draft.order.sku })),
+    entries.map(({ draft }) => {
+      const units = unitsOf(draft.order);
+      return { ...units, sku: draft.order.sku, quantity: draft.vault_units ?? units.quantity };
+    }),
   );
   entries.forEach(({ draft, candidate }, at) => {
     const answer = answers[at];
     must(answer, 'the vault answers every order');
-    const attempt = newAttempt(draft, candidate, now);
+    if ('short' in answer && draft.vault_units === null && answer.short.available > 0 && takesPart(draft)) {
+      draft.vault_units = answer.short.available;
+      return;
+    }
+    const attempt = newAttempt(draft, candidate, now, draft.vault_units ?? undefined);
     draft.tried.add(candidate.source);
     draft.order = { ...draft.order, state: moveOrder(draft.order.state, 'attempt_planned', 'sourcing') };
     if ('short' in answer) {
@@ -196,7 +210,10 @@ async function issueFromVault(
     const cost = costOf(answer.issued);
     take(draft, { ...attempt, state: moveAttempt('planned', 'vault_issued', 'delivered'), ...cost });
     const delivered_quantity = draft.order.delivered_quantity + attempt.quantity;
-    draft.order = { ...restAt(draft.order, 'delivered', 'attempt_delivered', null, now), delivered_quantity };
+    draft.settled = delivered_quantity === draft.order.quantity;
+    draft.order = draft.settled
+      ? { ...restAt(draft.order, 'delivered', 'attempt_delivered', null, now), delivered_quantity }
+      : { ...draft.order, state: moveOrder(draft.order.state, 'attempt_delivered', 'sourcing'), delivered_quantity };
     draft.events.push(
       newEvent(draft.order.order_id, now, 'attempt_delivered', {
         attempt_id: attempt.attempt_id,
@@ -206,8 +223,12 @@ async function issueFromVault(
         ...cost,
       }),
     );
-    draft.settled = true;
   });
+}
+
+/** The storefront takes units from several sources, and fewer than it asked for. */
+function takesPart(draft: Draft): boolean {
+  return requestOf(draft.order).allow_partial;
 }
 
 /** The attempt's cost is the cost of exactly the codes issued; unknown if one code's is, or they differ in currency. */
@@ -220,7 +241,7 @@ function costOf(issued: readonly { cost_e4: number | null; currency: string | nu
   return { cost_e4: known ? issued.reduce((sum, code) => sum + (code.cost_e4 ?? 0), 0) : null, currency };
 }
 
-function newAttempt(draft: Draft, candidate: Candidate, now: number): AttemptRow {
+function newAttempt(draft: Draft, candidate: Candidate, now: number, units?: number): AttemptRow {
   const attempt_id = newId('att', now);
   return {
     attempt_id,
@@ -230,7 +251,7 @@ function newAttempt(draft: Draft, candidate: Candidate, now: number): AttemptRow
     source: candidate.source,
     account: candidate.account,
     product: candidate.product,
-    quantity: draft.order.quantity - draft.order.delivered_quantity,
+    quantity: units ?? draft.order.quantity - draft.order.delivered_quantity,
     state: 'planned',
     reason: null,
     doubt: null,

@@ -22,6 +22,8 @@ export interface Candidate {
 /** What is wanted. */
 export interface Want {
   quantity: number;
+  /** The storefront takes units from several sources: one with less than `quantity` will do. */
+  takes_part: boolean;
   /** Most we may pay for one unit: the storefront's price. */
   unit_price_e4: number;
   currency: string;
@@ -50,7 +52,7 @@ export const RULES: readonly Rule[] = [
   {
     name: 'in_stock',
     because: 'too little stock for the units wanted',
-    keeps: (c, want) => c.stock === null || c.stock >= want.quantity,
+    keeps: (c, want) => c.stock === null || c.stock >= (want.takes_part ? 1 : want.quantity),
   },
   { name: 'cost_known', because: 'no cost was ever seen', keeps: (c) => c.is_vault || c.cost_e4 !== null },
   {

@@ -268,10 +268,18 @@ export async function claimOrder(trx: Trx, order: OrderRow, due_at: number): Pro
 
 /** Tells that this process still works on these orders. */
 export async function renewLeases(trx: Trx, owned: readonly { order_id: string; fence: number }[], due_at: number): Promise<void> {
-  for (const { order_id, fence } of owned) {
-    await trx('orders').where({ order_id, fence }).whereNotNull('due_at').update({ due_at });
+  for (let from = 0; from < owned.length; from += LEASES_AT_ONCE) {
+    const part = owned.slice(from, from + LEASES_AT_ONCE);
+    await trx('orders')
+      .whereIn(
+        ['order_id', 'fence'],
+        part.map(({ order_id, fence }) => [order_id, fence]),
+      )
+      .whereNotNull('due_at')
+      .update({ due_at });
   }
 }
+const LEASES_AT_ONCE = 500;
 
 /** Attempts whose lookup is due. */
 export async function readDueLookups(handle: Handle, now: number, limit: number): Promise<AttemptRow[]> {

@@ -284,7 +284,7 @@ export function gatewayOptions(public_url: string, options: Partial<GatewayOptio
     lease_ms: 10_000,
     lookup_ladder_ms: [5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000],
     lookup_on_read_ms: 5_000,
-    fulfil_concurrency: 64,
+    fulfil_concurrency: 1_000,
     fulfil_waiting_max: 10_000,
     orders_together_max: 64,
     pass_max: 200,

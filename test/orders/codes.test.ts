@@ -93,6 +93,44 @@ describe('codes from a supplier', () => {
   });
 });
 
+describe('an order that takes part of it', () => {
+  test('gets what the vault has and the rest from a supplier', async () => {
+    await world.deposit('card', ['AAA-1', 'AAA-2']);
+    const { order } = await world.place({ sku: 'card', quantity: 5, allow_partial: true });
+    const after = await world.runUntilRest(order.order_id);
+    expect(after).toMatchObject({ state: 'delivered', delivered_quantity: 5 });
+    expect((await world.codes(order.order_id)).slice(0, 2)).toEqual(['AAA-1', 'AAA-2']);
+    expect(world.simulators.a!.books().units).toBe(3);
+    expect((await world.attempts(order.order_id)).map((a) => [a.account, a.quantity, a.state])).toEqual([
+      ['vault', 2, 'delivered'],
+      ['a', 3, 'delivered'],
+    ]);
+  });
+
+  test('asks a source for no more than it says it has', async () => {
+    await world.database.write('sources').where({ account: 'a', sku: 'card' }).update({ stock: 2 });
+    const { order } = await world.place({ sku: 'card', quantity: 5, allow_partial: true });
+    expect((await world.runUntilRest(order.order_id)).state).toBe('delivered');
+    expect([world.simulators.a!.books().units, world.simulators.b!.books().units]).toEqual([2, 3]);
+    await expectBooksToAgree();
+  });
+
+  test('ends partial when nobody has the rest', async () => {
+    await world.deposit('card', ['AAA-1', 'AAA-2']);
+    for (const account of ['a', 'b']) world.simulators[account]!.fault('out_of_stock');
+    const { order } = await world.place({ sku: 'card', quantity: 5, allow_partial: true });
+    expect(await world.runUntilRest(order.order_id)).toMatchObject({ state: 'partial', delivered_quantity: 2, reason: 'out_of_stock' });
+  });
+
+  test('is not done unless the storefront says so: the vault keeps what is too little', async () => {
+    await world.deposit('card', ['AAA-1', 'AAA-2']);
+    const { order } = await world.place({ sku: 'card', quantity: 5 });
+    expect((await world.runUntilRest(order.order_id)).state).toBe('delivered');
+    expect(world.simulators.a!.books().units).toBe(5);
+    expect(await stockOf('card')).toMatchObject({ available: 2 });
+  });
+});
+
 describe('detaching', () => {
   test('a silent supplier is left for the next; its late codes become stock, and the next order takes them', async () => {
     world.simulators.a!.fault('accept_then_drop');
