@@ -1,12 +1,14 @@
 // Putting codes into the vault: fingerprint, compare, split the cost, seal, write. All in the caller's transaction.
 import { encodeContent } from './content.js';
+import { type Core, invalid } from './core.js';
 import { VaultError } from './errors.js';
-import { batchKeyName, type FingerprintKey, type Gate } from './gate.js';
+import { batchKeyName, type FingerprintKey } from './gate.js';
 import { newId } from './ids.js';
 import type { Keyring } from './keyring.js';
+import { claimKind } from './kinds.js';
 import { digestOf, writeRecords } from './ledger.js';
 import { bindingBytes, fingerprint, seal } from './seal.js';
-import { type BatchKeyRow, type BatchRow, type CodeRow, NEVER, SLOT_COLUMN, type Store } from './store.js';
+import { type BatchKeyRow, type BatchRow, type CodeRow, NEVER, SLOT_COLUMN } from './store.js';
 import {
   type CodeState,
   type Deposit,
@@ -22,13 +24,6 @@ export const BATCH_CODES_MAX = 2 ** 20;
 /** Codes between two turns of the event loop. */
 const SLICE = 250;
 
-export interface Core {
-  keyring: Keyring;
-  store: Store;
-  gate: Gate;
-  now: () => number;
-}
-
 /** A code ready to be sealed: content as bytes, and its fingerprint in each slot in use. */
 interface Prepared {
   code: PlainCode;
@@ -42,6 +37,7 @@ interface Prepared {
 export async function depositCodes(core: Core, trx: Trx, deposit: Deposit): Promise<DepositResult> {
   checkDeposit(deposit);
   const keys = await core.gate.fingerprintKeys(trx);
+  await claimKind(trx, deposit.sku, 'code', core.now());
   const prepared = await prepareCodes(core, trx, deposit.sku, keys, deposit.codes);
   const fresh = prepared.filter(({ duplicate }) => duplicate === null);
   const costs = splitCost(deposit, fresh);
@@ -52,6 +48,105 @@ export async function depositCodes(core: Core, trx: Trx, deposit: Deposit): Prom
   await recordDeposit(core, trx, batch, rows);
   core.keyring.cache(batchKeyName(batch), key);
   return { batch_id: batch.batch_id, codes: prepared.map((one) => deposited(one, deposit.quarantined)) };
+}
+
+/** What an import knows of its batch before it has read a line. */
+export interface BatchOpening {
+  sku: string;
+  account: string | null;
+  document: string | null;
+  currency: string | null;
+  received_by: string;
+  file_hash: string;
+  quarantined?: string;
+}
+
+/** Opens a batch that is filled in parts, and returns its id. */
+export async function openBatch(core: Core, trx: Trx, opening: BatchOpening): Promise<string> {
+  await core.gate.fingerprintKeys(trx);
+  const deposit: Deposit = {
+    ...opening,
+    origin: 'deposit',
+    attempt_id: null,
+    total_cost_e4: null,
+    codes: [{ number: '-' }],
+  };
+  checkDeposit(deposit);
+  await claimKind(trx, deposit.sku, 'code', core.now());
+  const batch: BatchRow = { ...newBatch(core, deposit, [], 0, []), state: 'open' };
+  const priced = { ...batch, currency: opening.currency, total_cost_e4: opening.currency === null ? null : 0 };
+  await core.store.insertBatch(trx, priced, wrapBatchKey(core.keyring, batch, core.keyring.newKey(), 0));
+  return batch.batch_id;
+}
+
+/**
+ * Adds codes to an open batch; each carries its own cost. Throws `batch_closed`, or `batch_full` where the batch's key
+ * may not seal so many more.
+ */
+export async function appendCodes(
+  core: Core,
+  trx: Trx,
+  batch_id: string,
+  codes: PlainCode[],
+  quarantined: string | undefined,
+): Promise<Deposited[]> {
+  const keys = await core.gate.fingerprintKeys(trx);
+  const batch: BatchRow | undefined = await trx('batches').where({ batch_id }).forUpdate().first();
+  if (batch?.state !== 'open') {
+    throw new VaultError('batch_closed', `${batch_id} takes no more codes`, {
+      field: 'batch_id',
+      fix: 'Begin a new batch.',
+    });
+  }
+  const prepared = await prepareCodes(core, trx, batch.sku, keys, codes);
+  const fresh = prepared.filter(({ duplicate }) => duplicate === null);
+  const costs = fresh.map(({ code }) => code.cost_e4 ?? null);
+  const { key_version } = batch;
+  const counted = await trx('batch_keys')
+    .where({ batch_id, key_version })
+    .where('seals_count', '<=', BATCH_CODES_MAX - fresh.length)
+    .increment('seals_count', fresh.length);
+  if (counted !== 1) {
+    throw new VaultError('batch_full', `${batch_id} holds as many codes as one key may seal`, {
+      field: 'codes',
+      fix: 'Put the rest into another batch.',
+    });
+  }
+  const key = (await core.gate.batchKeys(trx, [{ batch_id, key_version }])).get(
+    batchKeyName({ batch_id, key_version }),
+  );
+  if (!key)
+    throw new VaultError('unauthentic', `the key of ${batch_id} cannot be trusted`, {
+      fix: 'Run `kamigate vault verify`.',
+    });
+  const rows = await insertSealed(core, trx, batch, key, fresh, costs, quarantined);
+  const cost = costs.reduce<number>((sum, one) => sum + (one ?? 0), 0);
+  await trx('batches')
+    .where({ batch_id })
+    .increment({
+      codes_count: fresh.length,
+      duplicates_count: prepared.length - fresh.length,
+      ...(batch.currency === null ? {} : { total_cost_e4: cost }),
+    });
+  await recordDeposit(core, trx, { ...batch, duplicates_count: prepared.length - fresh.length }, rows, true);
+  return prepared.map((one) => deposited(one, quarantined));
+}
+
+/** Ends a batch. What was paid beyond what its codes carry is kept as unallocated, so that the total is exact. */
+export async function closeBatch(trx: Trx, batch_id: string, total_cost_e4: number | null): Promise<void> {
+  const batch: BatchRow | undefined = await trx('batches').where({ batch_id }).forUpdate().first();
+  if (batch?.state !== 'open') {
+    throw new VaultError('batch_closed', `${batch_id} is closed already`, {
+      field: 'batch_id',
+      fix: 'Begin a new batch.',
+    });
+  }
+  const carried = Number(batch.total_cost_e4 ?? 0);
+  const paid =
+    total_cost_e4 === null || batch.currency === null ? {} : { total_cost_e4, unallocated_e4: total_cost_e4 - carried };
+  await trx('batches')
+    .where({ batch_id })
+    .update({ state: 'closed', ...paid });
 }
 
 /** The row of a batch key: wrapped under the current master version, bound to its batch and version. */
@@ -167,7 +262,15 @@ function sealCode(
   };
 }
 
-async function recordDeposit(core: Core, trx: Trx, batch: BatchRow, rows: CodeRow[]): Promise<void> {
+/** Covers what a deposit wrote, whatever order its rows are read in. */
+export function depositDigest(rows: Pick<CodeRow, 'code_id' | 'cost_e4' | 'expires_at'>[]): string {
+  const sorted = [...rows].sort((one, other) => (one.code_id < other.code_id ? -1 : 1));
+  return digestOf(
+    sorted.map((row) => [row.code_id, row.cost_e4 === null ? null : Number(row.cost_e4), Number(row.expires_at)]),
+  );
+}
+
+async function recordDeposit(core: Core, trx: Trx, batch: BatchRow, rows: CodeRow[], is_part = false): Promise<void> {
   await writeRecords(trx, core.now(), [
     {
       act: 'deposit',
@@ -175,10 +278,11 @@ async function recordDeposit(core: Core, trx: Trx, batch: BatchRow, rows: CodeRo
       batch_id: batch.batch_id,
       sku: batch.sku,
       count: rows.length,
-      digest: digestOf(rows.map((row) => [row.code_id, row.cost_e4, row.expires_at])),
+      digest: depositDigest(rows),
       data: {
         origin: batch.origin,
         duplicates: batch.duplicates_count,
+        ...(is_part ? { is_part } : {}),
         ...(rows[0]?.reason ? { quarantined: rows[0].reason } : {}),
       },
     },
@@ -270,10 +374,6 @@ function checkMoney(field: string, amount_e4: number | null): void {
   if (amount_e4 !== null && (!Number.isSafeInteger(amount_e4) || amount_e4 < 0)) {
     throw invalid(field, 'is not an amount', 'Give a whole number of ten-thousandths, 0 or more.');
   }
-}
-
-export function invalid(field: string, what: string, fix: string): VaultError {
-  return new VaultError('invalid', `${field} ${what}`, { field, fix });
 }
 
 /** Gives timers and sockets a turn: SQLite answers in microtasks alone. */

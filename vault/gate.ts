@@ -19,11 +19,15 @@ export interface FingerprintKey {
 export interface GateState {
   sealed_at: number | null;
   minimum_version: number;
+  /** The journal this database writes its issues to. */
+  journal_id: string | null;
   /** One, or two while the key is being replaced. Empty before the first deposit. */
   fingerprint_keys: FingerprintKey[];
   frozen_all: boolean;
   frozen_skus: Set<string>;
   excluded: Excluded;
+  /** SKUs whose policy spreads orders over batches. */
+  shares: Map<string, Share>;
 }
 
 export interface Gate {
@@ -74,7 +78,8 @@ export function createGate(keyring: Keyring, store: Store, now: () => number): G
       sealed_by_gate = false;
     }
     const fingerprint_keys = keyring.is_sealed ? [] : await readKeys(knex);
-    return { sealed_at, minimum_version, fingerprint_keys, ...(await readFreezes(knex)) };
+    const journal_id = named.get('journal_id') ?? null;
+    return { sealed_at, minimum_version, journal_id, fingerprint_keys, ...(await readControls(knex)) };
   }
 
   async function readKeys(knex: Knex): Promise<FingerprintKey[]> {
@@ -102,8 +107,13 @@ export function createGate(keyring: Keyring, store: Store, now: () => number): G
       return current;
     },
     async fingerprintKeys(trx) {
-      const { fingerprint_keys } = await this.pass(trx);
-      return fingerprint_keys.length > 0 ? fingerprint_keys : [await makeFirstKey(trx, keyring, now())];
+      let keys = (await this.pass(trx)).fingerprint_keys;
+      if (keys.length === 0) {
+        // Perhaps it was made a moment ago: none is made on hearsay.
+        this.forget();
+        keys = (await this.pass(trx)).fingerprint_keys;
+      }
+      return keys.length > 0 ? keys : [await makeFirstKey(trx, keyring, now())];
     },
     async batchKeys(knex, codes) {
       const keys = new Map<string, Buffer>();
@@ -162,6 +172,8 @@ async function checkMasterKeys(knex: Knex, keyring: Keyring): Promise<void> {
   const known = await knex('master_keys')
     .where('version', '>=', keyring.minimum_version)
     .select('version', 'check_value');
+  // A newer version was put into the source while this process ran.
+  if (known.some(({ version }) => version > keyring.current_version)) keyring.unseal();
   for (const { version, check_value } of known) {
     if (!keyring.versions.includes(version) || keyring.checkValue(version) === check_value) continue;
     throw new VaultError(
@@ -208,6 +220,28 @@ export async function insertOnce(trx: Trx, table: string, row: object): Promise<
   }
 }
 
-async function readFreezes(_knex: Knex): Promise<Pick<GateState, 'frozen_all' | 'frozen_skus' | 'excluded'>> {
-  return { frozen_all: false, frozen_skus: new Set(), excluded: { batch_ids: [], accounts: [] } };
+/** What one order or one hour may take from one batch of a SKU. */
+export interface Share {
+  order_share_pct: number | null;
+  hour_batch_max: number | null;
+}
+
+async function readControls(
+  knex: Knex,
+): Promise<Pick<GateState, 'frozen_all' | 'frozen_skus' | 'excluded' | 'shares'>> {
+  const freezes: { scope: string; subject: string }[] = await knex('freezes')
+    .whereNull('lifted_at')
+    .select('scope', 'subject');
+  const subjects = (scope: string) => freezes.filter((one) => one.scope === scope).map((one) => one.subject);
+  const policies = await knex('vault_policies').select('sku', 'order_share_pct', 'hour_batch_max');
+  const shares = new Map<string, Share>();
+  for (const { sku, ...share } of policies) {
+    if (share.order_share_pct !== null || share.hour_batch_max !== null) shares.set(sku, share);
+  }
+  return {
+    frozen_all: subjects('all').length > 0,
+    frozen_skus: new Set(subjects('sku')),
+    excluded: { batch_ids: subjects('batch'), accounts: subjects('account') },
+    shares,
+  };
 }

@@ -13,7 +13,7 @@ let time = '';
 let high = '';
 let low = 0;
 
-export type VaultIdPrefix = 'bat' | 'cod' | 'evt' | 'rev' | 'apr' | 'frz' | 'clm' | 'sea' | 'exp';
+export type VaultIdPrefix = 'bat' | 'cod' | 'evt' | 'rev' | 'apr' | 'frz' | 'clm' | 'sea';
 
 /** A new id such as `cod_01J…` (30 characters). Ids made by one process keep their order. */
 export function newId(prefix: VaultIdPrefix, now_ms: number): string {

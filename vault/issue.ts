@@ -1,24 +1,17 @@
 // Binding codes to orders: one call serves many orders with a handful of statements. No edge leads back from here.
-import { type Core, invalid } from './deposit.js';
+import { claimReadable, type Pool, quarantineUnreadable, unreadableOf } from './claim.js';
+import { type Core, checkIssuing, invalid } from './core.js';
 import { VaultError, VaultRetry } from './errors.js';
-import { batchKeyName, type GateState, isUntrusted } from './gate.js';
-import { digestOf, type RecordInput, writeRecords } from './ledger.js';
-import { bindingBytes, open } from './seal.js';
-import type { Claimed, Excluded, IssueRow } from './store.js';
+import type { GateState } from './gate.js';
+import { issueRecord, type RecordInput, writeRecords } from './ledger.js';
+import { claimSpread } from './share.js';
+import type { Claimed, IssueRow } from './store.js';
 import type { Issued, IssueResult, Trx, Wanted } from './types.js';
 
 /** Units one call may bind; a larger order is issued in parts. */
 export const UNITS_MAX = 10_000;
-/** How often a claim is made again because codes in it could not be opened. */
-const CLAIMS_MAX = 8;
-
-export interface IssueOptions {
-  /** Codes that expire within it are not issued. */
-  expiry_margin_ms: number;
-}
-
 /** One wanted on its way: the units still missing, and what came of it. */
-interface Task {
+export interface Task {
   wanted: Wanted;
   units: number[];
   known: IssueRow[];
@@ -27,21 +20,17 @@ interface Task {
 }
 
 /** Issues codes, all or none for each wanted. See `Vault.issue`. */
-export async function issueCodes(
-  core: Core,
-  options: IssueOptions,
-  trx: Trx,
-  wanted: Wanted[],
-): Promise<IssueResult[]> {
+export async function issueCodes(core: Core, trx: Trx, wanted: Wanted[]): Promise<IssueResult[]> {
   if (wanted.length === 0) return [];
   checkWanted(wanted);
   const state = await core.gate.pass(trx);
+  checkIssuing(core, state.journal_id);
   const now = core.now();
   const tasks = await planTasks(core, trx, wanted);
   const bound = tasks.filter((task) => task.units.length > 0 && task.wanted.code_ids);
   const open_tasks = tasks.filter((task) => task.units.length > 0 && !task.wanted.code_ids);
   if (bound.length > 0) await claimBound(core, trx, bound, now);
-  if (open_tasks.length > 0) await claimFromStock(core, trx, open_tasks, state, now + options.expiry_margin_ms);
+  if (open_tasks.length > 0) await claimFromStock(core, trx, open_tasks, state, now + core.expiry_margin_ms);
   await bind(
     core,
     trx,
@@ -115,10 +104,14 @@ async function claimFromStock(
   const skus = [...new Set(tasks.map((task) => task.wanted.sku))].sort();
   for (const sku of skus) {
     const mine = tasks.filter((task) => task.wanted.sku === sku);
-    const needed = mine.reduce((sum, task) => sum + task.units.length, 0);
-    const frozen = state.frozen_all || state.frozen_skus.has(sku);
-    const codes = frozen ? [] : await claimReadable(core, trx, sku, needed, expires_after, state.excluded);
-    allot(mine, codes);
+    const stock: Pool = { sku, expires_after, excluded: state.excluded };
+    const share = state.shares.get(sku);
+    if (state.frozen_all || state.frozen_skus.has(sku)) allot(mine, []);
+    else if (share) await claimSpread(core, trx, stock, share, mine);
+    else {
+      const needed = mine.reduce((sum, task) => sum + task.units.length, 0);
+      allot(mine, await claimReadable(core, trx, stock, needed));
+    }
   }
 }
 
@@ -132,73 +125,6 @@ function allot(tasks: Task[], codes: Claimed[]): void {
     task.codes = codes.slice(taken, taken + task.units.length);
     taken += task.units.length;
   }
-}
-
-async function claimReadable(
-  core: Core,
-  trx: Trx,
-  sku: string,
-  needed: number,
-  expires_after: number,
-  excluded: Excluded,
-): Promise<Claimed[]> {
-  for (let round = 0; round < CLAIMS_MAX; round++) {
-    const codes = await core.store.claim(trx, sku, needed, expires_after, excluded);
-    if (codes.length < needed) await refuseIfHeld(core, trx, sku, codes.length, needed, expires_after, excluded);
-    const unreadable = await unreadableOf(core, trx, codes);
-    if (unreadable.length === 0) return codes;
-    await quarantineUnreadable(core, trx, unreadable);
-  }
-  throw new VaultError('unauthentic', `too many codes of ${sku} cannot be opened`, {
-    field: 'sku',
-    fix: 'Run `kamigate vault verify`: rows of this SKU were damaged or moved.',
-  });
-}
-
-/** Fewer than wanted is "out of stock" only if nobody else holds the rest: a holder may yet roll back. */
-async function refuseIfHeld(
-  core: Core,
-  trx: Trx,
-  sku: string,
-  claimed: number,
-  needed: number,
-  expires_after: number,
-  excluded: Excluded,
-): Promise<void> {
-  const available = await core.store.countAvailable(trx, sku, needed, expires_after, excluded);
-  if (available > claimed) throw new VaultRetry(`codes of ${sku} are being issued by another transaction`);
-}
-
-/** Opens each code and returns those that fail: what is issued has been proven to open. */
-async function unreadableOf(core: Core, trx: Trx, codes: Claimed[]): Promise<Claimed[]> {
-  const keys = await core.gate.batchKeys(trx, codes);
-  return codes.filter((code) => {
-    const key = keys.get(batchKeyName(code));
-    if (!key) return true;
-    try {
-      open(key, bindingBytes(code), code.sealed).fill(0);
-      return false;
-    } catch (error) {
-      if (isUntrusted(error)) return true;
-      throw error;
-    }
-  });
-}
-
-async function quarantineUnreadable(core: Core, trx: Trx, codes: Claimed[]): Promise<void> {
-  if (codes.length === 0) return;
-  const code_ids = codes.map((code) => code.code_id);
-  await core.store.moveCodes(trx, { code_ids }, ['available'], 'quarantined', 'unauthentic');
-  await writeRecords(trx, core.now(), [
-    {
-      act: 'quarantine',
-      actor: 'vault',
-      sku: codes[0]!.sku,
-      count: codes.length,
-      digest: digestOf(code_ids.map((id) => [id])),
-      data: { reason: 'unauthentic', code_ids: code_ids.slice(0, 20) },
-    },
-  ]);
 }
 
 async function bind(core: Core, trx: Trx, tasks: Task[], now: number): Promise<void> {
@@ -231,31 +157,6 @@ function issueRow({ wanted, units }: Task, code: Claimed, at: number, now: numbe
     currency: code.currency,
     issued_at: now,
   };
-}
-
-/** One record an order: `verify` recomputes the digest from the rows, so no issue can be changed unseen. */
-export function issueRecord(issued: IssueRow[]): RecordInput {
-  const { order_id, sku } = issued[0]!;
-  return {
-    act: 'issue',
-    actor: 'gateway',
-    order_id,
-    sku,
-    count: issued.length,
-    digest: digestOf(issued.map((row) => [row.order_id, row.unit_no, row.generation, row.code_id])),
-    data: { units: unitRanges(issued) },
-  };
-}
-
-/** `[first, last]` of each run of consecutive units. */
-function unitRanges(issued: IssueRow[]): [number, number][] {
-  const ranges: [number, number][] = [];
-  for (const { unit_no } of issued) {
-    const last = ranges.at(-1);
-    if (last && last[1] === unit_no - 1) last[1] = unit_no;
-    else ranges.push([unit_no, unit_no]);
-  }
-  return ranges;
 }
 
 function resultOf({ wanted, known, available }: Task): IssueResult {

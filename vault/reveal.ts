@@ -1,7 +1,10 @@
 // Opening issued codes for someone entitled. The record is written first; if it cannot be, nothing is opened.
+
+import { checkPerson } from './approvals.js';
 import { decodeContent } from './content.js';
-import { type Core, invalid } from './deposit.js';
+import { type Core, invalid } from './core.js';
 import { newId } from './ids.js';
+import type { Keeper } from './keeper.js';
 import { digestOf, writeRecords } from './ledger.js';
 import { bindingBytes, open } from './seal.js';
 import { NEVER } from './store.js';
@@ -12,13 +15,21 @@ const REVEAL_LIMIT = 1000;
 const REVEAL_LIMIT_MAX = 5000;
 
 /** Opens the codes issued to one order. See `Vault.reveal`. */
-export async function revealCodes(core: Core, trx: Trx, request: RevealRequest): Promise<RevealedCode[]> {
+export async function revealCodes(
+  core: Core,
+  keeper: Keeper,
+  trx: Trx,
+  request: RevealRequest,
+): Promise<RevealedCode[]> {
   const { first_unit = 1, limit = REVEAL_LIMIT } = request;
   checkReveal(request, first_unit, limit);
   await core.gate.pass(trx);
   const rows = newestOnly(await core.store.findIssuedContent(trx, request.order_id, first_unit, limit));
   if (rows.length === 0) return [];
+  if (request.is_person) await checkPerson(core, trx, request, rows.length);
   await recordReveal(core, trx, request, rows);
+  // What leaves must be known outside the database first, or a restored backup would issue it again.
+  await keeper.journalBefore(trx, rows);
   return rows.map((row) => {
     const content = open(core.gate.unwrapBatchKey(row), bindingBytes(row), row.sealed);
     const fields = decodeContent(content);

@@ -1,5 +1,6 @@
 // All SQL on batches, codes, issues and reveals. Every function works in the transaction it is given; none decides.
 import type { Knex } from 'knex';
+import { VaultRetry } from './errors.js';
 import { inSlices, insertRows, withBuffers } from './rows.js';
 import type { CodeState, Issued, Origin, Selection, Trx, VaultDialect } from './types.js';
 
@@ -81,6 +82,11 @@ export interface RevealRow {
   codes_count: number;
   approval_id: string | null;
   at: number;
+}
+
+export interface SeatPlace {
+  pool_id: string;
+  seat_no: number;
 }
 
 export type Store = ReturnType<typeof createStore>;
@@ -182,6 +188,74 @@ export function createStore({ dialect, can_skip_locked }: VaultDialect) {
       });
     },
 
+    /** These codes as they are. Takes no lock. */
+    findCodes(knex: Knex, code_ids: string[]): Promise<CodeRow[]> {
+      return inSlices(code_ids, async (some) =>
+        withBuffers<CodeRow>(
+          await knex('codes').whereIn('code_id', some).select(),
+          'sealed',
+          'fingerprint_a',
+          'fingerprint_b',
+        ),
+      );
+    },
+
+    /** Batch keys wrapped by an older master version. */
+    async oldBatchKeys(trx: Trx, current: number, limit: number): Promise<BatchKeyRow[]> {
+      const query = trx('batch_keys').where('master_version', '<', current).limit(limit).select();
+      return withBuffers<BatchKeyRow>(await (can_skip_locked ? query.forUpdate().skipLocked() : query), 'wrapped');
+    },
+
+    async rewrapBatchKeys(trx: Trx, rows: BatchKeyRow[]): Promise<void> {
+      if (rows.length === 0) return;
+      await trx('batch_keys').insert(rows).onConflict(['batch_id', 'key_version']).merge(['master_version', 'wrapped']);
+    },
+
+    /** Locks codes that one batch key sealed, passing over those that others hold. */
+    async codesUnder(trx: Trx, { batch_id, key_version }: BatchKeyRow, limit: number): Promise<CodeRow[]> {
+      const query = trx('codes').where({ batch_id, key_version }).limit(limit).select();
+      const rows: CodeRow[] = await (can_skip_locked ? query.forUpdate().skipLocked() : query);
+      return withBuffers(rows, 'sealed', 'fingerprint_a', 'fingerprint_b');
+    },
+
+    /** Locks codes without a fingerprint in this slot. */
+    async codesWithout(trx: Trx, slot: Slot, limit: number): Promise<CodeRow[]> {
+      const query = trx('codes').whereNull(SLOT_COLUMN[slot]).limit(limit).select();
+      const rows: CodeRow[] = await (can_skip_locked ? query.forUpdate().skipLocked() : query);
+      return withBuffers(rows, 'sealed');
+    },
+
+    /** Writes new ciphertext and key version of codes that are locked; nothing else of them. */
+    async reseal(trx: Trx, codes: CodeRow[]): Promise<void> {
+      if (dialect === 'mysql') {
+        await trx('codes').insert(codes).onConflict(['code_id', 'sku']).merge(['sealed', 'key_version']);
+        return;
+      }
+      for (const { code_id, sku, sealed, key_version } of codes) {
+        await trx('codes').where({ code_id, sku }).update({ sealed, key_version });
+      }
+    },
+
+    /**
+     * Locks a seat of the SKU that is free now, in a pool that outlives `ends_at`. Null: none is free. Throws
+     * `VaultRetry` where the free ones are held by others for the moment.
+     */
+    async claimSeat(trx: Trx, sku: string, now: number, ends_at: number): Promise<SeatPlace | null> {
+      const pools = trx('seat_pools')
+        .where({ sku, state: 'open' })
+        .where('expires_at', '>=', ends_at)
+        .select('pool_id');
+      const free = () =>
+        trx('seats')
+          .whereIn('pool_id', pools.clone())
+          .where((either) => either.whereNull('order_id').orWhere('ends_at', '<=', now))
+          .orderBy([{ column: 'pool_id' }, { column: 'seat_no' }])
+          .first('pool_id', 'seat_no');
+      const seat: SeatPlace | undefined = await (can_skip_locked ? free().forUpdate().skipLocked() : free());
+      if (!seat && can_skip_locked && (await free())) throw new VaultRetry('the free seats are being taken');
+      return seat ?? null;
+    },
+
     /** Moves codes from available to issued and returns how many it moved. */
     async markIssued(trx: Trx, code_ids: string[]): Promise<number> {
       let count = 0;
@@ -219,7 +293,15 @@ export function createStore({ dialect, can_skip_locked }: VaultDialect) {
         .where('issues.unit_no', '>=', first)
         .where('issues.unit_no', '<', first + limit)
         .orderBy([{ column: 'issues.unit_no' }, { column: 'issues.generation' }])
-        .select('codes.*', 'issues.unit_no', 'issues.generation', 'batch_keys.master_version', 'batch_keys.wrapped');
+        .select(
+          'codes.*',
+          'issues.order_id',
+          'issues.unit_no',
+          'issues.generation',
+          'issues.issued_at',
+          'batch_keys.master_version',
+          'batch_keys.wrapped',
+        );
       return withBuffers(rows as (CodeRow & BatchKeyRow & IssueRow)[], 'sealed', 'wrapped');
     },
 

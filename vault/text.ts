@@ -1,6 +1,6 @@
 // Small secrets of the program sealed as text: supplier credentials, webhook secrets, transcripts, callback bodies.
 // Written `1.<master key version>.<base64url of nonce, ciphertext and tag>`, so that a rotation can tell what is old.
-import { invalid } from './deposit.js';
+import { invalid } from './core.js';
 import { VaultError } from './errors.js';
 import type { Keyring } from './keyring.js';
 import { open, seal } from './seal.js';

@@ -1,17 +1,37 @@
 // The vault's only face: what can be done with codes, and small sealed texts. It is given the open transaction of
 // each act and never begins one; what it returns counts only once the caller has committed.
 import type { Knex } from 'knex';
-import { type Core, depositCodes, invalid } from './deposit.js';
+import { type DisputeResult, disputeCode, openClaim, type ReplaceResult, replaceCode, type Unit } from './aftersale.js';
+import { type ApprovalRequest, askApproval, giveApproval } from './approvals.js';
+import { type Head, publicKeys } from './chain.js';
+import * as control from './control.js';
+import type { Core } from './core.js';
+import { depositCodes } from './deposit.js';
+import { countFigures, type VaultFigures } from './figures.js';
 import { createGate } from './gate.js';
+import {
+  type CommitOptions,
+  type CommitReport,
+  commitIntake,
+  dryRun,
+  type Intake,
+  type IntakeReport,
+} from './intake.js';
 import { issueCodes } from './issue.js';
+import type { Journal } from './journal.js';
+import { createKeeper } from './keeper.js';
 import type { Keyring } from './keyring.js';
-import { type ActName, digestOf, writeRecords } from './ledger.js';
+import { proveSingleIssue, type SingleIssueProof } from './proof.js';
+import { beginFingerprintKey, fingerprintStep } from './refingerprint.js';
+import { type ReplayResult, replayJournal, type StartResult, startVault } from './restore.js';
 import { revealCodes } from './reveal.js';
-import { createStore, NEVER } from './store.js';
+import * as rotate from './rotate.js';
+import * as seats from './seats.js';
+import { countStock, moveCodes } from './stock.js';
+import { createStore } from './store.js';
 import { openTextWith, sealTextWith } from './text.js';
 import type {
   Act,
-  CodeState,
   Deposit,
   DepositResult,
   IssueResult,
@@ -23,6 +43,7 @@ import type {
   VaultDialect,
   Wanted,
 } from './types.js';
+import { type VerifyOptions, type VerifyReport, verifyVault } from './verify.js';
 
 export type * from './types.js';
 
@@ -32,6 +53,10 @@ export interface VaultOptions extends VaultDialect {
   now: () => number;
   /** Codes that expire within it are not issued; 0 where left out. */
   expiry_margin_ms?: number;
+  /** The record of issues outside the database. With one, call `start` before the first issue. */
+  journal?: Journal;
+  /** Codes one person may see in 24 hours without a second person; 5 where left out. */
+  person_codes_per_day?: number;
 }
 
 /**
@@ -71,94 +96,173 @@ export interface Vault {
   openText(purpose: string, context: string, sealed: string): string;
   /** Whether nothing can be opened now. Works sealed and unsealed. */
   isSealed(knex: Knex): Promise<boolean>;
+
+  /** Compares the journal with this database and opens issuing if nothing is missing; else issuing stays sealed. */
+  start(trx: Trx): Promise<StartResult>;
+  /** Marks what the journal says was issued and this database does not know. Then call `start` again. */
+  replay(trx: Trx, act: Act): Promise<ReplayResult>;
+  /** Moves up to 500 committed records into the journal and the hash chain; 0: none left. Every second, by a job. */
+  chain(trx: Trx): Promise<number>;
+  /** Signs the newest link of the chain. Every minute, by a job. */
+  signHead(trx: Trx): Promise<Head | null>;
+  /** Checks chain, records, states, single issue, batches and, if asked to, opens every code. Reads only. */
+  verify(knex: Knex, options?: VerifyOptions): Promise<VerifyReport>;
+  /** A signed proof that one code was issued once; `checkProof` of proof.ts checks it with the public key alone. */
+  prove(trx: Trx, code_id: string): Promise<SingleIssueProof>;
+  /** Public keys of the ledger by version, PEM. */
+  publicKeys(knex: Knex): Promise<Map<number, string>>;
+  /** Everything the gauges show. */
+  figures(knex: Knex): Promise<VaultFigures>;
+
+  readonly control: VaultControl;
+  readonly aftersale: VaultAftersale;
+  readonly rotation: VaultRotation;
+  readonly intake: VaultIntake;
+  readonly seats: VaultSeats;
+}
+
+/** Seal, freeze, policies and the second person. Each takes effect in every process within a second. */
+export interface VaultControl {
+  seal(trx: Trx, act: Act): Promise<void>;
+  unseal(trx: Trx, act: Act): Promise<void>;
+  freeze(trx: Trx, selection: Selection, act: Act): Promise<{ freeze_id: string }>;
+  lift(trx: Trx, freeze_id: string, act: Act): Promise<void>;
+  freezes(knex: Knex): Promise<control.Freeze[]>;
+  /** What a freeze, quarantine or void would concern, to be shown before it is done. */
+  affected(knex: Knex, selection: Selection): Promise<control.Affected>;
+  setPolicy(trx: Trx, sku: string, policy: control.Policy, act: Act): Promise<void>;
+  policy(knex: Knex, sku: string): Promise<control.Policy>;
+  askApproval(trx: Trx, request: ApprovalRequest): Promise<{ approval_id: string }>;
+  giveApproval(trx: Trx, approval_id: string, by: string): Promise<void>;
+}
+
+/** Bad codes: another one for the buyer, a claim for the supplier. */
+export interface VaultAftersale {
+  replace(trx: Trx, unit: Unit, act: Act): Promise<ReplaceResult>;
+  dispute(trx: Trx, unit: Unit, act: Act): Promise<DisputeResult>;
+  openClaim(trx: Trx, claim_id: string, by: string, approval_id: string | undefined): Promise<string>;
+}
+
+/** Key rotation, step by step; `runRotation` of rotation.ts runs the steps to their end. */
+export interface VaultRotation {
+  adopt(trx: Trx, act: Act): Promise<number>;
+  status(knex: Knex): Promise<rotate.RotationStatus>;
+  rewrapStep(trx: Trx): Promise<rotate.Step>;
+  deepStep(trx: Trx): Promise<rotate.Step>;
+  textStep(
+    trx: Trx,
+    column: rotate.SealedColumn,
+    after: string | null,
+  ): Promise<{ changed: number; after: string | null }>;
+  beginFingerprintKey(trx: Trx, act: Act): Promise<void>;
+  fingerprintStep(trx: Trx): Promise<rotate.Step>;
+  raiseMinimum(trx: Trx, version: number, columns: readonly rotate.SealedColumn[], act: Act): Promise<void>;
+}
+
+/** Importing files of codes. */
+export interface VaultIntake {
+  dryRun(intake: Intake): Promise<IntakeReport>;
+  commit(intake: Intake, options?: CommitOptions): Promise<CommitReport>;
+}
+
+/** Shared accounts with seats: another kind of stock. */
+export interface VaultSeats {
+  open(trx: Trx, opening: seats.SeatPoolOpening): Promise<{ pool_id: string }>;
+  take(
+    trx: Trx,
+    wanted: { sku: string; order_id: string; unit_no: number; ends_at: number },
+  ): Promise<seats.Seat | null>;
+  show(trx: Trx, request: { order_id: string; unit_no: number } & Act): ReturnType<typeof seats.showSeat>;
+  change(trx: Trx, pool_id: string, content: string, act: Act): Promise<seats.Seat[]>;
+  stock(knex: Knex): Promise<seats.SeatStock[]>;
 }
 
 /** Builds the vault on a keyring and the database's abilities. Opens nothing and reads nothing yet. */
 export function createVault(options: VaultOptions): Vault {
-  const { keyring, now, expiry_margin_ms = 0 } = options;
+  const { keyring, now, expiry_margin_ms = 0, person_codes_per_day = 5 } = options;
   const store = createStore(options);
-  const core: Core = { keyring, store, now, gate: createGate(keyring, store, now) };
+  const gate = createGate(keyring, store, now);
+  const journal = options.journal ?? null;
+  const core: Core = {
+    keyring,
+    store,
+    gate,
+    now,
+    journal,
+    confirmed: { journal_id: null },
+    expiry_margin_ms,
+    person_codes_per_day,
+  };
+  const keeper = createKeeper(core);
   return {
     deposit: (trx, deposit) => depositCodes(core, trx, deposit),
-    issue: (trx, wanted) => issueCodes(core, { expiry_margin_ms }, trx, wanted),
-    reveal: (trx, request) => revealCodes(core, trx, request),
-    stock: (knex, skus) => countStock(core, expiry_margin_ms, knex, skus),
+    issue: (trx, wanted) => issueCodes(core, trx, wanted),
+    reveal: (trx, request) => revealCodes(core, keeper, trx, request),
+    stock: (knex, skus) => countStock(core, knex, skus),
     available: async (knex, sku, limit) => {
-      const { excluded, frozen_all, frozen_skus } = await core.gate.look(knex);
+      const { excluded, frozen_all, frozen_skus } = await gate.look(knex);
       if (frozen_all || frozen_skus.has(sku)) return 0;
       return store.countAvailable(knex, sku, limit, now() + expiry_margin_ms, excluded);
     },
-    quarantine: (trx, selection, act) =>
-      move(core, trx, selection, act, { act: 'quarantine', from: ['available'], to: 'quarantined' }),
-    release: (trx, selection, act) =>
-      move(core, trx, selection, act, { act: 'release', from: ['quarantined'], to: 'available' }),
-    voidCodes: (trx, selection, act) =>
-      move(core, trx, selection, act, { act: 'void', from: ['available', 'quarantined'], to: 'void' }),
+    quarantine: (trx, selection, act) => moveCodes(core, trx, 'quarantine', selection, act),
+    release: (trx, selection, act) => moveCodes(core, trx, 'release', selection, act),
+    voidCodes: (trx, selection, act) => moveCodes(core, trx, 'void', selection, act),
     sealText: (purpose, context, text) => sealTextWith(keyring, purpose, context, text),
     openText: (purpose, context, sealed) => openTextWith(keyring, purpose, context, sealed),
-    isSealed: async (knex) => (await core.gate.look(knex)).sealed_at !== null || keyring.is_sealed,
-  };
-}
-
-async function move(
-  core: Core,
-  trx: Trx,
-  selection: Selection,
-  { by, reason }: Act,
-  { act, from, to }: { act: ActName; from: CodeState[]; to: CodeState },
-): Promise<{ count: number }> {
-  if (reason.trim().length === 0) throw invalid('reason', 'is empty', 'Say why.');
-  if (by.length === 0) throw invalid('by', 'is empty', 'Name who does it.');
-  if (Object.keys(selection).length !== 1)
-    throw invalid('selection', 'is not one thing', 'Choose by code_ids, batch_id, sku, account or all.');
-  const count = await core.store.moveCodes(trx, selection, from, to, to === 'available' ? null : reason.slice(0, 128));
-  const subject =
-    'code_ids' in selection
-      ? { code_ids: selection.code_ids.slice(0, 20), ids_count: selection.code_ids.length }
-      : selection;
-  await writeRecords(trx, core.now(), [
-    {
-      act,
-      actor: by,
-      ...('batch_id' in selection ? { batch_id: selection.batch_id } : {}),
-      ...('sku' in selection ? { sku: selection.sku } : {}),
-      count,
-      digest: digestOf('code_ids' in selection ? selection.code_ids.map((id) => [id]) : [[selection]]),
-      data: { reason: reason.slice(0, 500), ...subject },
+    isSealed: async (knex) => (await gate.look(knex)).sealed_at !== null || keyring.is_sealed,
+    start: (trx) => startVault(core, trx),
+    replay: (trx, act) => replayJournal(core, trx, act),
+    chain: (trx) => keeper.chain(trx),
+    signHead: (trx) => keeper.sign(trx),
+    verify: (knex, verify_options = {}) => verifyVault(core, knex, verify_options),
+    prove: (trx, code_id) => proveSingleIssue(core, trx, code_id),
+    publicKeys: (knex) => publicKeys(knex),
+    figures: (knex) => countFigures(core, knex),
+    control: controlOf(core),
+    aftersale: {
+      replace: (trx, unit, act) => replaceCode(core, trx, unit, act),
+      dispute: (trx, unit, act) => disputeCode(core, trx, unit, act),
+      openClaim: (trx, claim_id, by, approval_id) => openClaim(core, trx, claim_id, by, approval_id),
     },
-  ]);
-  return { count };
+    rotation: rotationOf(core),
+    intake: {
+      dryRun: (intake) => dryRun(core, intake),
+      commit: (intake, commit_options = {}) => commitIntake(core, intake, commit_options),
+    },
+    seats: {
+      open: (trx, opening) => seats.openPool(core, trx, opening),
+      take: (trx, wanted) => seats.takeSeat(core, trx, wanted),
+      show: (trx, request) => seats.showSeat(core, trx, request),
+      change: (trx, pool_id, content, act) => seats.changePool(core, trx, pool_id, content, act),
+      stock: (knex) => seats.countSeats(core, knex),
+    },
+  };
 }
 
-async function countStock(core: Core, margin_ms: number, knex: Knex, skus: string[] | undefined): Promise<Stock[]> {
-  const [states, unexpired] = await Promise.all([
-    core.store.countStates(knex, skus),
-    core.store.countUnexpired(knex, skus, core.now() + margin_ms),
-  ]);
-  const stocks = new Map<string, Stock>();
-  const of = (sku: string): Stock => {
-    const stock = stocks.get(sku) ?? {
-      sku,
-      available: 0,
-      quarantined: 0,
-      issued: 0,
-      void: 0,
-      expired: 0,
-      next_expiry_at: null,
-    };
-    stocks.set(sku, stock);
-    return stock;
+function controlOf(core: Core): VaultControl {
+  return {
+    seal: (trx, act) => control.sealVault(core, trx, act),
+    unseal: (trx, act) => control.unsealVault(core, trx, act),
+    freeze: (trx, selection, act) => control.freezeStock(core, trx, selection, act),
+    lift: (trx, freeze_id, act) => control.liftFreeze(core, trx, freeze_id, act),
+    freezes: (knex) => control.listFreezes(knex),
+    affected: (knex, selection) => control.countAffected(knex, selection),
+    setPolicy: (trx, sku, policy, act) => control.setPolicy(core, trx, sku, policy, act),
+    policy: (knex, sku) => control.readPolicy(knex, sku),
+    askApproval: (trx, request) => askApproval(core, trx, request),
+    giveApproval: (trx, approval_id, by) => giveApproval(core, trx, approval_id, by),
   };
-  for (const sku of skus ?? []) of(sku);
-  for (const { sku, state, count } of states) of(sku)[state] = Number(count);
-  for (const stock of stocks.values()) stock.expired = stock.available;
-  for (const { sku, count, first } of unexpired) {
-    const stock = of(sku);
-    // Two statements may see two moments; a figure is never below zero for it.
-    stock.expired = Math.max(0, stock.available - Number(count));
-    stock.next_expiry_at = Number(first) >= NEVER ? null : Number(first);
-    stock.available = Number(count);
-  }
-  for (const stock of stocks.values()) if (!unexpired.some(({ sku }) => sku === stock.sku)) stock.available = 0;
-  return [...stocks.values()];
+}
+
+function rotationOf(core: Core): VaultRotation {
+  return {
+    adopt: (trx, act) => rotate.adoptMasterKey(core, trx, act),
+    status: (knex) => rotate.rotationStatus(core, knex),
+    rewrapStep: (trx) => rotate.rewrapStep(core, trx),
+    deepStep: (trx) => rotate.deepStep(core, trx),
+    textStep: (trx, column, after) => rotate.textStep(core, trx, column, after),
+    beginFingerprintKey: (trx, act) => beginFingerprintKey(core, trx, act),
+    fingerprintStep: (trx) => fingerprintStep(core, trx),
+    raiseMinimum: (trx, version, columns, act) => rotate.raiseMinimum(core, trx, version, columns, act),
+  };
 }

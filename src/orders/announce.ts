@@ -16,6 +16,9 @@ export function announce(engine: Engine, { before, after }: { before: OrderRow |
     duration_ms: (after.completed_at ?? after.updated_at) - after.created_at,
     attempts: after.attempts_count,
     order_id: after.order_id,
+    delivered_quantity: after.delivered_quantity,
+    unit_price_e4: after.unit_price_e4,
+    currency: after.currency,
   });
 }
 

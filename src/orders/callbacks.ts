@@ -12,7 +12,15 @@ import { settle, tell } from './settle.js';
 import type { News } from './settling.js';
 import { type AttemptRow, findAttempt, type OrderRow } from './store.js';
 
-export type CallbackResult = 'settled' | 'hint' | 'repeat' | 'signature' | 'unreadable' | 'stale' | 'unknown_order' | 'crossed';
+export type CallbackResult =
+  | 'settled'
+  | 'hint'
+  | 'repeat'
+  | 'signature'
+  | 'unreadable'
+  | 'stale'
+  | 'unknown_order'
+  | 'crossed';
 
 export interface CallbackDeps {
   engine: Engine;
@@ -61,7 +69,9 @@ async function keep(engine: Engine, trx: Trx, account: string, message: Message,
     | { callback_id: string; processed_at: number | null; result: CallbackResult; repeats: number }
     | undefined;
   if (earlier) {
-    await trx('callbacks').where({ callback_id: earlier.callback_id }).update({ repeats: earlier.repeats + 1 });
+    await trx('callbacks')
+      .where({ callback_id: earlier.callback_id })
+      .update({ repeats: earlier.repeats + 1 });
     // An order they speak of may have been written since: a repeat of an unmatched message is matched anew.
     const is_done = earlier.processed_at !== null && !(earlier.result === 'unknown_order' && attempt.attempt);
     return {
@@ -104,7 +114,11 @@ async function boundAttempt(
   const attempt = await findAttempt(trx, { account, ...read });
   if (!attempt) return { attempt: null, result: 'unknown_order' };
   const { supplier_reference } = attempt;
-  if (supplier_reference !== null && read.supplier_reference !== null && supplier_reference !== read.supplier_reference) {
+  if (
+    supplier_reference !== null &&
+    read.supplier_reference !== null &&
+    supplier_reference !== read.supplier_reference
+  ) {
     return { attempt: null, result: 'crossed' };
   }
   return { attempt, result: null };
@@ -114,7 +128,12 @@ function textOf(message: Message): string {
   return JSON.stringify({ url: message.url, headers: message.headers, body_base64: message.body.toString('base64') });
 }
 
-async function act(deps: CallbackDeps, attempt: AttemptRow, callback_id: string, read: Callback): Promise<CallbackResult> {
+async function act(
+  deps: CallbackDeps,
+  attempt: AttemptRow,
+  callback_id: string,
+  read: Callback,
+): Promise<CallbackResult> {
   const { engine, fulfilment } = deps;
   const result: CallbackResult = read.trust === 'authenticated' ? 'settled' : 'hint';
   const news = await atomic(engine.database, 'settle callback', async (trx) => {

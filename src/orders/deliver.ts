@@ -47,7 +47,8 @@ async function deliverCodes(settling: Settling, found: Delivered): Promise<void>
   await noteDelivery(settling, units);
   if (fresh.length < asked.length) hold(settling, 'delivery_disputed', 'code_already_known');
   else if (units < fresh.length) hold(settling, 'delivery_disputed', 'code_expired');
-  else if (surplus.length > 0 && settling.order.delivered_quantity < order.quantity) hold(settling, 'delivery_disputed', 'count_wrong');
+  else if (surplus.length > 0 && settling.order.delivered_quantity < order.quantity)
+    hold(settling, 'delivery_disputed', 'count_wrong');
   else if (settling.order.delivered_quantity === order.quantity) {
     settling.order = restAt(settling.order, 'delivered', 'attempt_delivered', null, now);
   } else goOn(settling, 'attempt_delivered');

@@ -54,13 +54,45 @@ export interface Engine {
 
 export type EngineEvent =
   | { event: 'order_created'; storefront: string; kind: string }
-  | { event: 'order_rested'; storefront: string; kind: string; state: string; reason: string | null; duration_ms: number; attempts: number; order_id: string }
-  | { event: 'attempt_settled'; account: string; kind: string; state: string; reason: string | null; doubt: string | null; settled_by: string; was_unknown: boolean; duration_ms: number; order_id: string }
+  /** What an order request's external id turned out to be. */
+  | { event: 'order_request'; result: 'new' | 'replayed' | 'mismatch' }
+  | OrderRested
+  | AttemptSettled
+  /** `detached`: the attempt stays open and the order goes on without it. */
   | { event: 'failover'; account: string; reason: string }
-  | { event: 'unmapped_reply'; account: string; word: string }
+  | { event: 'unmapped_reply'; account: string; word: string; order_id: string }
   | { event: 'late_codes'; account: string; codes: number }
   | { event: 'contradiction'; account: string; attempt_id: string; was: string; now: string }
   | { event: 'failure'; where: string; error: unknown };
+
+export interface OrderRested {
+  event: 'order_rested';
+  order_id: string;
+  storefront: string;
+  kind: string;
+  state: string;
+  reason: string | null;
+  duration_ms: number;
+  attempts: number;
+  delivered_quantity: number;
+  unit_price_e4: number;
+  currency: string;
+}
+
+export interface AttemptSettled {
+  event: 'attempt_settled';
+  order_id: string;
+  account: string;
+  kind: string;
+  state: string;
+  reason: string | null;
+  doubt: string | null;
+  settled_by: string;
+  was_unknown: boolean;
+  duration_ms: number;
+  cost_e4: number | null;
+  currency: string | null;
+}
 
 /** The next lookup's time after `lookups` of them came to nothing. */
 export function nextLookupAt(options: EngineOptions, lookups: number, now: number): number {

@@ -1,10 +1,9 @@
 // Plan → send → settle, until the order rests. Each phase is one short transaction; between them lies at most one call
 // to a supplier, and a process may die between any two: what is committed tells the next one where to go on.
 import PQueue from 'p-queue';
-import type { Purchase } from '../../adapters/kit/contract.js';
+import type { Outcome, Purchase } from '../../adapters/kit/contract.js';
 import { atomic } from '../db/atomic.js';
 import type { Answer } from '../suppliers/channel.js';
-import type { Outcome } from '../../adapters/kit/contract.js';
 import { announce } from './announce.js';
 import type { Engine } from './engine.js';
 import { noticesOf } from './notices.js';
@@ -128,7 +127,8 @@ async function takeStep(
   const { order_id: _id, ...changes } = step!.order;
   const after = await updateOrder(trx, order, changes, now);
   await insertAttempts(trx, step!.new_attempts);
-  const moved = after.state === order.state ? [] : [newEvent(order_id, now, `order_${after.state}`, { reason: after.reason })];
+  const moved =
+    after.state === order.state ? [] : [newEvent(order_id, now, `order_${after.state}`, { reason: after.reason })];
   await insertEvents(trx, [...step!.events, ...moved]);
   if (isFinal(after.state)) await noticesOf(trx, [after], now);
   return { before: order, after, attempt: step!.open_attempt, is_new: true };

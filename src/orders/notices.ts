@@ -2,6 +2,7 @@
 // that say so, written in the order's own transaction: thin, never a code, never a supplier's name.
 import type { Trx } from '../db/atomic.js';
 import { writeNotices } from '../storefronts/webhooks.js';
+import { publicReason } from './reason.js';
 import { requestOf } from './request.js';
 import { isFinal, type OrderState } from './states.js';
 import type { OrderRow } from './store.js';
@@ -68,7 +69,7 @@ function noticeOf(order: OrderRow, url: string, now: number) {
         final: isFinal(order.state),
         refund_advice: refundAdvice(order),
         delivered_quantity: order.delivered_quantity,
-        reason: order.reason,
+        reason: publicReason(order.reason),
         version: order.version,
       },
     },

@@ -2,12 +2,14 @@
 import type { Code, Outcome } from '../../adapters/kit/contract.js';
 import { atomic, type Trx } from '../db/atomic.js';
 import { GatewayError } from '../errors.js';
+import { announce } from './announce.js';
 import type { Engine } from './engine.js';
 import type { Fulfilment } from './fulfil.js';
 import { noticesOf } from './notices.js';
 import { goOnWith } from './resolve.js';
 import { restAt } from './rest.js';
-import { settle } from './settle.js';
+import { settle, tell } from './settle.js';
+import type { News } from './settling.js';
 import { mayHaveBought, moveOrder } from './states.js';
 import { insertEvents, lockOrder, newEvent, type OrderRow, readAttempts, readOrder, updateOrder } from './store.js';
 
@@ -39,9 +41,11 @@ export async function decide(engine: Engine, fulfilment: Fulfilment | null, requ
     }
   }
   const on_attempt = request.verdict === 'delivered' || request.verdict === 'refused';
-  await atomic(engine.database, 'operator decision', (trx) =>
-    on_attempt ? decideAttempt(engine, trx, request) : decideOrder(trx, request, engine.now()),
+  // What was decided is told, to metrics and to whoever waits, once it is committed.
+  const tellIt = await atomic(engine.database, 'operator decision', (trx) =>
+    on_attempt ? decideAttempt(engine, trx, request) : decideOrder(engine, trx, request),
   );
+  tellIt();
   // Without a fulfilment of its own (the CLI) the order is due now, and a serving process takes it up.
   if (fulfilment) await goOnWith(engine, fulfilment, request.order_id);
   const order = await readOrder(engine.database.read, request.order_id);
@@ -49,10 +53,12 @@ export async function decide(engine: Engine, fulfilment: Fulfilment | null, requ
   return order;
 }
 
-async function decideAttempt(engine: Engine, trx: Trx, request: DecideRequest): Promise<void> {
+async function decideAttempt(engine: Engine, trx: Trx, request: DecideRequest): Promise<() => void> {
   const order = await lockOrder(trx, request.order_id);
   if (!order) throw notFound();
-  const undecided = (await readAttempts(trx, order.order_id)).filter((a) => a.state === 'accepted' || a.state === 'unknown');
+  const undecided = (await readAttempts(trx, order.order_id)).filter(
+    (a) => a.state === 'accepted' || a.state === 'unknown',
+  );
   const attempt = undecided.find((a) => a.open_order_id !== null) ?? undecided[0];
   if (!attempt) {
     throw new GatewayError('conflict', `the order is ${order.state} and no attempt of it waits for a decision`, {
@@ -60,15 +66,20 @@ async function decideAttempt(engine: Engine, trx: Trx, request: DecideRequest): 
       fix: 'Run `kamigate order show` to see its attempts.',
     });
   }
-  await settle(engine, trx, attempt.attempt_id, {
+  const news: News = {
     via: 'operator',
     found: foundOf(order, attempt.quantity, request),
     decision: { by: request.by, reason: request.reason, evidence: request.evidence },
-  });
+  };
+  const settled = await settle(engine, trx, attempt.attempt_id, news);
+  return () => {
+    if (settled) tell(engine, settled, news);
+  };
 }
 
 function foundOf(order: OrderRow, quantity: number, request: DecideRequest): Outcome {
-  if (request.verdict === 'refused') return { outcome: 'refused', reason: 'declined', message: 'decided by an operator' };
+  if (request.verdict === 'refused')
+    return { outcome: 'refused', reason: 'declined', message: 'decided by an operator' };
   if (order.kind === 'recharge') return { outcome: 'delivered' };
   const codes = request.codes ?? [];
   if (codes.length === 0 || codes.length > quantity) {
@@ -82,7 +93,8 @@ function foundOf(order: OrderRow, quantity: number, request: DecideRequest): Out
     : { outcome: 'delivered', codes };
 }
 
-async function decideOrder(trx: Trx, request: DecideRequest, now: number): Promise<void> {
+async function decideOrder(engine: Engine, trx: Trx, request: DecideRequest): Promise<() => void> {
+  const now = engine.now();
   const order = await lockOrder(trx, request.order_id);
   if (!order) throw notFound();
   if (order.state !== 'held') {
@@ -91,7 +103,9 @@ async function decideOrder(trx: Trx, request: DecideRequest, now: number): Promi
       fix: 'Only a held order is released or closed.',
     });
   }
-  const open = (await readAttempts(trx, order.order_id)).find((a) => a.open_order_id !== null && mayHaveBought(a.state));
+  const open = (await readAttempts(trx, order.order_id)).find(
+    (a) => a.open_order_id !== null && mayHaveBought(a.state),
+  );
   if (open) {
     throw new GatewayError('conflict', `attempt ${open.number} is ${open.state}: it may have been bought`, {
       field: 'verdict',
@@ -102,7 +116,13 @@ async function decideOrder(trx: Trx, request: DecideRequest, now: number): Promi
   const after =
     request.verdict === 'release'
       ? { ...order, state: moveOrder(order.state, 'operator_released', 'sourcing'), held_reason: null, due_at: now }
-      : restAt(order, order.delivered_quantity > 0 ? 'partial' : 'failed', 'operator_closed', 'closed_by_operator', now);
+      : restAt(
+          order,
+          order.delivered_quantity > 0 ? 'partial' : 'failed',
+          'operator_closed',
+          'closed_by_operator',
+          now,
+        );
   const { order_id: _id, ...changes } = after;
   const written = await updateOrder(trx, order, changes, now);
   await insertEvents(trx, [
@@ -113,6 +133,7 @@ async function decideOrder(trx: Trx, request: DecideRequest, now: number): Promi
     }),
   ]);
   await noticesOf(trx, [written], now);
+  return () => announce(engine, { before: order, after: written });
 }
 
 function notFound(): GatewayError {

@@ -58,8 +58,12 @@ export function createOrders(engine: Engine, fulfilment: Fulfilment, options: Or
 
   async function place(request: PlaceRequest): Promise<{ order: OrderRow; is_replay: boolean }> {
     const placed = await placeTogether(request);
-    if ('error' in placed) throw placed.error;
+    if ('error' in placed) {
+      if (placed.error.code === 'external_id_mismatch') engine.observe({ event: 'order_request', result: 'mismatch' });
+      throw placed.error;
+    }
     const { order, is_replay, attempt } = placed;
+    engine.observe({ event: 'order_request', result: is_replay ? 'replayed' : 'new' });
     if (!is_replay) {
       engine.reach('order_accepted');
       engine.observe({ event: 'order_created', storefront: order.storefront, kind: order.kind });
@@ -73,7 +77,11 @@ export function createOrders(engine: Engine, fulfilment: Fulfilment, options: Or
     place,
     waitFor: (order_id, wait_ms) => waitFor(engine, order_id, wait_ms),
     read: async (storefront, by) => {
-      const order = ((await database.read('orders').where({ storefront, ...by }).first()) as OrderRow | undefined) ?? null;
+      const order =
+        ((await database
+          .read('orders')
+          .where({ storefront, ...by })
+          .first()) as OrderRow | undefined) ?? null;
       if (order) await lookUpForReader(engine, fulfilment, order);
       return order;
     },
@@ -89,25 +97,31 @@ export function createOrders(engine: Engine, fulfilment: Fulfilment, options: Or
 }
 
 async function cancel(engine: Engine, storefront: string, order_id: string): Promise<OrderRow> {
-  return atomic(engine.database, 'cancel', async (trx) => {
+  const { before, after } = await atomic(engine.database, 'cancel', async (trx) => {
     const order = await lockOrder(trx, order_id);
     if (!order || order.storefront !== storefront) {
       throw new GatewayError('order_not_found', 'there is no such order', { fix: 'Check the id.' });
     }
-    if (order.state === 'cancelled') return order;
+    if (order.state === 'cancelled') return { before: order, after: order };
     if (order.state !== 'received') {
-      throw new GatewayError('cancel_not_allowed', `the order is ${order.state}: something may have been bought for it`, {
-        fix: 'Wait for its end, and refund only what refund_advice calls safe.',
-        extra: { status: order.state },
-      });
+      throw new GatewayError(
+        'cancel_not_allowed',
+        `the order is ${order.state}: something may have been bought for it`,
+        {
+          fix: 'Wait for its end, and refund only what refund_advice calls safe.',
+          extra: { status: order.state },
+        },
+      );
     }
     const now = engine.now();
     const { order_id: _id, ...changes } = restAt(order, 'cancelled', 'cancelled', null, now);
     const after = await updateOrder(trx, order, changes, now);
     await insertEvents(trx, [newEvent(order_id, now, 'order_cancelled', {})]);
     await noticesOf(trx, [after], now);
-    return after;
+    return { before: order, after };
   });
+  announce(engine, { before, after });
+  return after;
 }
 
 async function waitFor(engine: Engine, order_id: string, wait_ms: number): Promise<OrderRow> {

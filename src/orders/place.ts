@@ -6,10 +6,11 @@ import { GatewayError } from '../errors.js';
 import { newId } from '../ids.js';
 import type { Engine } from './engine.js';
 import { noticesOf } from './notices.js';
-import { planAttempts } from './plan.js';
+import { planAttempts, type Step } from './plan.js';
 import { canonicalRequest, type OrderRequest } from './request.js';
 import {
   type AttemptRow,
+  type EventRow,
   externalKey,
   insertAttempts,
   insertEvents,
@@ -53,12 +54,16 @@ export async function placeOrders(engine: Engine, trx: Trx, requests: readonly P
   });
   if (created.size === 0) return results;
 
+  // Made before the plan's own events, so that the timeline begins with it.
+  const received = [...created.values()].map(({ order_id, quantity, unit_price_e4, currency }) =>
+    newEvent(order_id, now, 'order_received', { quantity, unit_price_e4, currency }),
+  );
   const steps = await planAttempts(
     engine,
     trx,
     [...created.values()].map((order) => ({ order, attempts: [] })),
   );
-  await writeNewOrders(trx, steps, now);
+  await writeNewOrders(trx, steps, received, now);
   const by_id = new Map(steps.map((step) => [step.order.order_id, step]));
   return results.map((result) => {
     if ('error' in result) return result;
@@ -69,7 +74,8 @@ export async function placeOrders(engine: Engine, trx: Trx, requests: readonly P
 
 async function writeNewOrders(
   trx: Trx,
-  steps: Awaited<ReturnType<typeof planAttempts>>,
+  steps: readonly Step[],
+  received: readonly EventRow[],
   now: number,
 ): Promise<void> {
   const orders = steps.map((step) => step.order);
@@ -83,17 +89,7 @@ async function writeNewOrders(
     trx,
     steps.flatMap((step) => step.new_attempts),
   );
-  await insertEvents(
-    trx,
-    steps.flatMap((step) => [
-      newEvent(step.order.order_id, now, 'order_received', {
-        quantity: step.order.quantity,
-        unit_price_e4: step.order.unit_price_e4,
-        currency: step.order.currency,
-      }),
-      ...step.events,
-    ]),
-  );
+  await insertEvents(trx, [...received, ...steps.flatMap((step) => step.events)]);
   await noticesOf(trx, orders, now);
 }
 
@@ -128,7 +124,10 @@ function replay(order: OrderRow, request: OrderRequest): Placed {
   if (order.request === canonicalRequest(request)) return { order, is_replay: true, attempt: null };
   const before = JSON.parse(order.request) as Record<string, unknown>;
   const after = JSON.parse(canonicalRequest(request)) as Record<string, unknown>;
-  const fields = Object.keys(after).filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]));
+  const fields = Object.keys(after)
+    .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(after[key]))
+    // As the API calls it.
+    .map((key) => key.replace(/_e4$/, ''));
   return {
     error: new GatewayError(
       'external_id_mismatch',

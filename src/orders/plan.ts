@@ -1,17 +1,18 @@
 // The next step of orders that have no open attempt: pick a source, write the attempt down, and where the source is
 // the vault, issue at once. Works on a list in one open transaction; it changes rows in memory and leaves writing
 // the orders to its caller, who knows whether they are new.
-import { referenceFor } from '../suppliers/reference.js';
+
 import { type CandidateRow, readCandidates } from '../catalog/offers.js';
 import { readSkus, type SkuRow } from '../catalog/skus.js';
 import type { Trx } from '../db/atomic.js';
 import { must } from '../errors.js';
 import { newId } from '../ids.js';
 import { VAULT_ACCOUNT } from '../suppliers/accounts.js';
+import { referenceFor } from '../suppliers/reference.js';
 import type { Engine } from './engine.js';
 import { requestOf } from './request.js';
-import { type Candidate, costCeiling, type Decision, rankCandidates, type Want } from './routing.js';
 import { restAt } from './rest.js';
+import { type Candidate, costCeiling, type Decision, rankCandidates, type Want } from './routing.js';
 import { moveAttempt, moveOrder } from './states.js';
 import { type AttemptRow, type EventRow, newEvent, type OrderRow } from './store.js';
 import { unitsOf } from './units.js';
@@ -282,9 +283,7 @@ function exhaust(engine: Engine, draft: Draft, decision: Decision): void {
   const { order } = draft;
   const to = order.delivered_quantity > 0 ? 'partial' : 'failed';
   const reason =
-    order.deliver_before !== null && order.deliver_before <= now
-      ? 'too_late'
-      : (draft.last_reason ?? 'no_live_source');
+    order.deliver_before !== null && order.deliver_before <= now ? 'too_late' : (draft.last_reason ?? 'no_live_source');
   draft.order = restAt(order, to, 'sources_exhausted', reason, now);
   draft.events.push(newEvent(order.order_id, now, 'sources_exhausted', { reason, skipped: decision.skipped }));
   draft.settled = true;

@@ -121,7 +121,8 @@ export async function lookUp(engine: Engine, fulfilment: Fulfilment, attempt_id:
   const order = await readOrder(engine.database.read, attempt.order_id);
   const channel = await engine.channels.channel(attempt.account);
   if (!order || !canBeAsked(attempt, channel.supplier)) return;
-  const may_resend = order.state === 'sourcing' && hasEnded(engine, channel, attempt) && mayResend(attempt, channel.supplier);
+  const may_resend =
+    order.state === 'sourcing' && hasEnded(engine, channel, attempt) && mayResend(attempt, channel.supplier);
   const purchase = { ...purchaseOf(order, attempt), ...(may_resend ? { resend: true } : {}) };
   const answer = await channel.lookup(purchase, { may_resend });
   engine.reach('lookup_answered');
@@ -133,7 +134,9 @@ export async function lookUp(engine: Engine, fulfilment: Fulfilment, attempt_id:
 
 /** The first request is surely over: two of one reference at the same moment may both buy. */
 function hasEnded(engine: Engine, channel: Channel, attempt: AttemptRow): boolean {
-  return attempt.sent_at !== null && engine.now() - attempt.sent_at > channel.account.limits.deadline_ms + RESEND_MARGIN_MS;
+  return (
+    attempt.sent_at !== null && engine.now() - attempt.sent_at > channel.account.limits.deadline_ms + RESEND_MARGIN_MS
+  );
 }
 /** Beyond our deadline their side may still be at work on a request we gave up. */
 const RESEND_MARGIN_MS = 30_000;

@@ -10,5 +10,12 @@ export function restAt(
   reason: string | null,
   now: number,
 ): OrderRow {
-  return { ...order, state: moveOrder(order.state, event, to), reason, held_reason: null, due_at: null, completed_at: now };
+  return {
+    ...order,
+    state: moveOrder(order.state, event, to),
+    reason,
+    held_reason: null,
+    due_at: null,
+    completed_at: now,
+  };
 }

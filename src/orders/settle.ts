@@ -14,14 +14,7 @@ import { noticesOf } from './notices.js';
 import { restAt } from './rest.js';
 import type { News, Settled, Settling } from './settling.js';
 import { type AttemptEvent, type AttemptState, isFinal, moveAttempt, type OrderState } from './states.js';
-import {
-  type AttemptRow,
-  insertEvents,
-  lockAttempt,
-  newEvent,
-  updateAttempt,
-  updateOrder,
-} from './store.js';
+import { type AttemptRow, insertEvents, lockAttempt, newEvent, updateAttempt, updateOrder } from './store.js';
 import { writeTranscript } from './transcripts.js';
 
 /** Settles in a transaction of its own and tells of it after the commit. */
@@ -37,11 +30,18 @@ export function tell(engine: Engine, settled: Settled, news: News): void {
   announce(engine, { before: before.order, after: order });
   const { found } = news;
   if (found.outcome === 'unknown' && found.unmapped !== undefined) {
-    engine.observe({ event: 'unmapped_reply', account: attempt.account, word: found.unmapped });
+    engine.observe({
+      event: 'unmapped_reply',
+      account: attempt.account,
+      word: found.unmapped,
+      order_id: order.order_id,
+    });
   }
   if (before.attempt.state === attempt.state) return;
-  if (attempt.state === 'refused' && settled.goes_on) {
-    engine.observe({ event: 'failover', account: attempt.account, reason: attempt.reason ?? 'declined' });
+  const is_detached = attempt.detached_at !== null && before.attempt.detached_at === null;
+  if (settled.goes_on && (is_detached || attempt.state === 'refused')) {
+    const reason = is_detached ? 'detached' : (attempt.reason ?? 'declined');
+    engine.observe({ event: 'failover', account: attempt.account, reason });
   }
   engine.observe({
     event: 'attempt_settled',
@@ -54,6 +54,8 @@ export function tell(engine: Engine, settled: Settled, news: News): void {
     was_unknown: before.attempt.state === 'unknown',
     duration_ms: engine.now() - (attempt.sent_at ?? attempt.planned_at),
     order_id: order.order_id,
+    cost_e4: attempt.cost_e4,
+    currency: attempt.currency,
   });
 }
 
@@ -80,7 +82,12 @@ export async function settle(engine: Engine, trx: Trx, attempt_id: string, news:
   else await noteOldNews(settling);
   await writeBack(settling);
   const { order, attempt } = settling;
-  return { before: locked, order, attempt, goes_on: order.state === 'sourcing' && attempt.open_order_id === null && move !== null };
+  return {
+    before: locked,
+    order,
+    attempt,
+    goes_on: order.state === 'sourcing' && attempt.open_order_id === null && move !== null,
+  };
 }
 
 async function adapterOf(trx: Trx, account: string): Promise<string> {
@@ -113,7 +120,8 @@ function moveFor({ attempt, news, supplier, now }: Settling): Move | null {
   const { found, via } = news;
   if (state === 'delivered' || state === 'refused') return null;
   if (via === 'operator') return operatorMove(found);
-  if (found.outcome === 'absent') return provesAbsence(attempt, supplier, now) ? { event: 'found_absent', to: 'refused' } : null;
+  if (found.outcome === 'absent')
+    return provesAbsence(attempt, supplier, now) ? { event: 'found_absent', to: 'refused' } : null;
   if (state === 'planned') {
     const is_abandoned = found.outcome === 'refused' && found.reason === 'not_sent';
     return is_abandoned ? { event: 'send_abandoned', to: 'refused' } : null;
@@ -168,7 +176,12 @@ function learned({ attempt, news }: Settling): Partial<AttemptRow> {
     cost_e4: found.cost?.amount_e4 ?? attempt.cost_e4,
     currency: found.cost?.currency ?? attempt.currency,
     message: clip(found.message) ?? attempt.message,
-    doubt: found.outcome === 'unknown' ? found.doubt : found.outcome === 'refused' && found.reason === 'duplicate' ? 'duplicate' : attempt.doubt,
+    doubt:
+      found.outcome === 'unknown'
+        ? found.doubt
+        : found.outcome === 'refused' && found.reason === 'duplicate'
+          ? 'duplicate'
+          : attempt.doubt,
   };
 }
 
@@ -267,9 +280,18 @@ async function noteOldNews(settling: Settling): Promise<void> {
   }
   const contradicts =
     (attempt.state === 'refused' && found.outcome === 'delivered') ||
-    (attempt.state === 'delivered' && found.outcome === 'refused' && found.reason !== 'not_sent' && found.reason !== 'duplicate');
+    (attempt.state === 'delivered' &&
+      found.outcome === 'refused' &&
+      found.reason !== 'not_sent' &&
+      found.reason !== 'duplicate');
   if (!contradicts || news.via === 'operator') return;
-  engine.observe({ event: 'contradiction', account: attempt.account, attempt_id: attempt.attempt_id, was: attempt.state, now: found.outcome });
+  engine.observe({
+    event: 'contradiction',
+    account: attempt.account,
+    attempt_id: attempt.attempt_id,
+    was: attempt.state,
+    now: found.outcome,
+  });
   await insertEvents(trx, [
     newEvent(order.order_id, now, attempt.state === 'delivered' ? 'attempt_reversed' : 'late_success', {
       attempt_id: attempt.attempt_id,

@@ -226,7 +226,12 @@ export async function findAttempt(
 }
 
 /** Writes the changed columns and counts the version up. */
-export async function updateOrder(trx: Trx, order: OrderRow, changes: Partial<OrderRow>, now: number): Promise<OrderRow> {
+export async function updateOrder(
+  trx: Trx,
+  order: OrderRow,
+  changes: Partial<OrderRow>,
+  now: number,
+): Promise<OrderRow> {
   const after = { ...order, ...changes, version: order.version + 1, updated_at: now };
   const { order_id: _, ...columns } = { ...changes, version: after.version, updated_at: now };
   await trx('orders').where({ order_id: order.order_id }).update(columns);
@@ -267,7 +272,11 @@ export async function claimOrder(trx: Trx, order: OrderRow, due_at: number): Pro
 }
 
 /** Tells that this process still works on these orders. */
-export async function renewLeases(trx: Trx, owned: readonly { order_id: string; fence: number }[], due_at: number): Promise<void> {
+export async function renewLeases(
+  trx: Trx,
+  owned: readonly { order_id: string; fence: number }[],
+  due_at: number,
+): Promise<void> {
   for (let from = 0; from < owned.length; from += LEASES_AT_ONCE) {
     const part = owned.slice(from, from + LEASES_AT_ONCE);
     await trx('orders')

@@ -2,6 +2,7 @@
 // times in RFC 3339. Never a code, never a source, an account or a supplier's words.
 import type { Recipient } from '../../adapters/kit/contract.js';
 import { type RefundAdvice, refundAdvice, refundableQuantity } from './notices.js';
+import { publicReason } from './reason.js';
 import { requestOf } from './request.js';
 import { isFinal, type OrderState } from './states.js';
 import type { EventRow, OrderRow } from './store.js';
@@ -94,25 +95,17 @@ export const REASON_FACTS: Readonly<Record<string, ReasonFacts>> = {
   no_live_source: ['no source could take this order', 'platform', true],
   too_late: ['it could not be delivered before deliver_before', 'platform', true],
   out_of_stock: ['it is sold out', 'upstream', true],
-  cost_changed: ['its cost has changed', 'upstream', true],
-  limit_reached: ['a limit on its sale was reached', 'upstream', true],
-  not_sent: ['no source could be reached', 'upstream', true],
-  busy: ['the sources were busy', 'upstream', true],
-  maintenance: ['the sources are under maintenance', 'upstream', true],
-  float_low: ['no source could take this order', 'platform', true],
-  credentials: ['no source could take this order', 'platform', true],
-  sku_unknown: ['no source sells it at present', 'platform', true],
   declined: ['the source declined it', 'upstream', true],
   recipient_invalid: ['the recipient does not exist or cannot receive it', 'customer', false],
-  duplicate: ['no source could take this order', 'platform', false],
-  request_invalid: ['no source could take this order', 'platform', false],
+  closed_by_operator: ['a person closed it without a delivery', 'upstream', true],
 };
 const HELD: ReasonFacts = ['proof is missing, so a person decides; do not refund meanwhile', 'upstream', false];
 const OTHER: ReasonFacts = ['it could not be delivered', 'platform', false];
 
 function reasonView({ state, reason }: OrderRow): ReasonView | null {
   if (state === 'held') return reasonOf('held', HELD);
-  return reason === null ? null : reasonOf(reason, REASON_FACTS[reason] ?? OTHER);
+  const code = publicReason(reason);
+  return code === null ? null : reasonOf(code, REASON_FACTS[code] ?? OTHER);
 }
 
 function reasonOf(code: string, [message, fault, retryable]: ReasonFacts): ReasonView {
@@ -203,6 +196,7 @@ export function eventView(event: EventRow): EventView | null {
   const fields = shown.flatMap((name): [string, unknown][] => {
     const value = data[name];
     if (value === undefined || value === null) return [];
+    if (name === 'reason') return [[name, publicReason(String(value))]];
     return [name.endsWith('_e4') ? [name.slice(0, -3), decimalText(value as number)] : [name, value]];
   });
   return {

@@ -1,0 +1,135 @@
+// What can be ordered: SKUs with their price, what a recipient must look like, and whether there is stock. No source,
+// no cost and no count of what is there.
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Vault } from '../../vault/vault.js';
+import { type CandidateRow, readCandidates } from '../catalog/offers.js';
+import { listSkus, type RecipientRule, type RecipientRules, readSkus, type SkuRow } from '../catalog/skus.js';
+import type { Database } from '../db/connect.js';
+import { GatewayError } from '../errors.js';
+import { decimalText, timeText } from '../orders/view.js';
+import { VAULT_ACCOUNT } from '../suppliers/accounts.js';
+import { pageLimit, strictObject, time } from './input.js';
+import { callerOf, type Exchange, param, type Reply, type Route, route } from './route.js';
+
+export interface CatalogRoutesDeps {
+  database: Database;
+  vault: Pick<Vault, 'available'>;
+}
+
+export function catalogRoutes(deps: CatalogRoutesDeps): Route[] {
+  return [
+    route({
+      method: 'GET',
+      path: '/v1/skus',
+      scope: 'catalog:read',
+      query: skusQuery,
+      handle: (exchange) => showSkus(deps, exchange),
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/skus/:sku',
+      scope: 'catalog:read',
+      handle: (exchange) => showSku(deps, exchange),
+    }),
+  ];
+}
+
+const skusQuery = strictObject({
+  cursor: z.string().max(500, 'is not one that this list gave').optional(),
+  limit: pageLimit(),
+  kind: z.enum(['recharge', 'code'], 'must be recharge or code').optional(),
+  updated_since: time().optional(),
+});
+
+async function showSkus(
+  deps: CatalogRoutesDeps,
+  exchange: Exchange<undefined, z.output<typeof skusQuery>>,
+): Promise<Reply> {
+  callerOf(exchange);
+  const { cursor = null, limit, kind = null, updated_since = null } = exchange.query;
+  // Whoever keeps a copy asks by time, and must hear of what is no longer sold; whoever does not, need not.
+  const only_enabled = updated_since === null;
+  const { skus, next } = await listSkus(deps.database.read, { cursor, limit, kind, updated_since, only_enabled });
+  return { status: 200, body: { object: 'list', data: await skuViews(deps, skus), next } };
+}
+
+async function showSku(deps: CatalogRoutesDeps, exchange: Exchange): Promise<Reply> {
+  const name = param(exchange, 'sku');
+  const sku = (await readSkus(deps.database.read, [name])).get(name);
+  if (!sku) {
+    throw new GatewayError('sku_not_found', 'there is no such SKU', {
+      field: 'sku',
+      fix: 'Read GET /v1/skus for what can be ordered.',
+    });
+  }
+  const [view] = await skuViews(deps, [sku]);
+  const etag = `"${createHash('sha256').update(JSON.stringify(view)).digest('base64url').slice(0, 22)}"`;
+  const headers = { ETag: etag, 'Cache-Control': 'private, no-cache' };
+  const is_known = isListed(exchange.headers['if-none-match'], etag);
+  return is_known ? { status: 304, body: null, headers } : { status: 200, body: view!, headers };
+}
+
+/** `If-None-Match` compares weakly (RFC 9110, 13.1.2). */
+function isListed(if_none_match: string | undefined, etag: string): boolean {
+  if (if_none_match === undefined) return false;
+  return if_none_match.split(',').some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === etag);
+}
+
+async function skuViews({ database, vault }: CatalogRoutesDeps, skus: readonly SkuRow[]): Promise<object[]> {
+  if (skus.length === 0) return [];
+  const candidates = await readCandidates(
+    database.read,
+    skus.map((sku) => sku.sku),
+  );
+  return Promise.all(
+    skus.map(async (sku) => {
+      const sources = candidates.get(sku.sku) ?? [];
+      const asks_vault = sku.vault_rank !== 'never' && sources.some((source) => isVaultSource(source));
+      const is_in_vault = asks_vault && (await vault.available(database.read, sku.sku, 1)) > 0;
+      return skuView(sku, stockStatus(sku, sources, is_in_vault));
+    }),
+  );
+}
+
+type StockStatus = 'in_stock' | 'out_of_stock' | 'off_sale';
+
+/** Whether one unit could be had now, as far as is known; an order is the only proof. */
+function stockStatus(sku: SkuRow, sources: readonly CandidateRow[], is_in_vault: boolean): StockStatus {
+  if (!sku.is_enabled) return 'off_sale';
+  return is_in_vault || sources.some(canSell) ? 'in_stock' : 'out_of_stock';
+}
+
+function isVaultSource(source: CandidateRow): boolean {
+  return source.account === VAULT_ACCOUNT && source.is_enabled === 1;
+}
+
+function canSell(source: CandidateRow): boolean {
+  const is_open = source.is_enabled === 1 && source.account_is_enabled === 1 && source.account_paused_at === null;
+  return is_open && source.account !== VAULT_ACCOUNT && source.cost_e4 !== null && source.stock !== 0;
+}
+
+function skuView(sku: SkuRow, stock_status: StockStatus): object {
+  const { extra, ...fields } = JSON.parse(sku.recipient_rules) as RecipientRules;
+  return {
+    sku: sku.sku,
+    object: 'sku',
+    name: sku.name,
+    kind: sku.kind,
+    price: decimalText(sku.price_e4),
+    currency: sku.currency,
+    stock_status,
+    quantity_max: sku.quantity_max,
+    recipient: { ...ruleViews(fields), ...(extra ? { extra: ruleViews(extra) } : {}) },
+    version: sku.version,
+    updated_at: timeText(sku.updated_at),
+  };
+}
+
+function ruleViews(rules: Record<string, RecipientRule | undefined>): Record<string, object> {
+  return Object.fromEntries(
+    Object.entries(rules).flatMap(([name, rule]) =>
+      rule ? [[name, { ...rule, is_required: rule.is_required === 1 }] as const] : [],
+    ),
+  );
+}
