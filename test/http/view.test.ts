@@ -2,6 +2,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { REASONS } from '../../adapters/kit/contract.js';
+import { publicReason } from '../../src/orders/reason.js';
 import type { OrderRow } from '../../src/orders/store.js';
 import { decimalText, eventView, mask, maskRecipient, orderView, REASON_FACTS } from '../../src/orders/view.js';
 
@@ -119,8 +120,11 @@ test('an order under way tells until when it will have moved', () => {
   });
 });
 
-test('every reason a supplier can have is put in words', () => {
-  for (const reason of REASONS) expect(REASON_FACTS).toHaveProperty(reason);
+test('every reason a supplier can have is put in words, and our own troubles are not told', () => {
+  for (const reason of REASONS) expect(REASON_FACTS).toHaveProperty(publicReason(reason)!);
+  for (const reason of ['float_low', 'credentials', 'request_invalid']) {
+    expect(orderView({ ...ROW, reason }).reason).toMatchObject({ code: 'no_live_source' });
+  }
   expect(orderView({ ...ROW, reason: 'something_new' }).reason).toMatchObject({
     code: 'something_new',
     fault: 'platform',
