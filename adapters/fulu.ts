@@ -1,24 +1,11 @@
 // 福禄 Fulu open platform, API 2.0: direct recharge of games and memberships, and card codes; mainland China.
-// Protocol: as public clients agree on it (C# `ChargeInterface.Fulu`, PHP `Rest\Fulu`, Go SDKs; the names in the goods
-// list are those of one Go SDK); the vendor's own document is not public.
-// What surprised us
+// Protocol: as public clients (C#, PHP, Go) agree on it; the goods list as one Go SDK reads it. What surprised us
 // - Signed is the JSON text with its characters sorted: our requests, the `result` of their replies, their callbacks.
-// - An order of cards never returns them and a callback does not hold them: a lookup reads them, each part AES-256-ECB
-//   under the AppSecret. A card that does not open is kept as it came, and the order waits for a person.
+// - Cards are in no reply to an order and in no callback: a lookup reads them, AES-256-ECB under the AppSecret.
 // - "Not found" is believed ten minutes after the attempt, not before: their own clients' rule.
 // - The callback address is set with the account, not by an order. A refund has a callback of its own, whose states no
 //   source lists: `unknown`. Phone credit and data have no product id but calls of their own; they are not offered here.
-import {
-  type Code,
-  type Desk,
-  type Message,
-  type Offer,
-  type Outcome,
-  type Purchase,
-  type Supplier,
-  Unreadable,
-  type Wire,
-} from './kit/contract.js';
+import { type Desk, type Outcome, type Purchase, type Supplier, Unreadable, type Wire } from './kit/contract.js';
 import { aesDecrypt } from './kit/legacy.js';
 import * as outcomes from './kit/outcomes.js';
 import * as read from './kit/reading.js';
@@ -27,11 +14,14 @@ import { compactJson, type Fields, fieldText, md5, pairsOf, sameHex, sortCharact
 
 const PATH = '/api/getway';
 const ZONE = '+08:00';
-const NOT_FOUND = '4011';
 const JSON_TYPE = { 'content-type': 'application/json' };
-// The optional fields of a direct order that come from the recipient's extra fields, by their own names.
-const EXTRAS =
-  'charge_game_name charge_type charge_password charge_ip contact_qq contact_tel remaining_number external_biz_id';
+const KINDS = { 卡密: 'code', 直充: 'recharge' } as Readonly<Record<string, 'code' | 'recharge'>>;
+// A fixed list of names: of names of his own choice, a stranger could make another message with the same characters.
+const ORDER_SIGNED = ['order_id', 'charge_finish_time', 'customer_order_no', 'order_status', 'recharge_description'];
+const PRODUCT_SIGNED = ['product_id', 'price', 'buy_num', 'operator_serial_number'];
+const REFUND_SIGNED = ['order_id', 'customer_order_no', 'refund_time', 'refund_status', 'refund_description'];
+const COMMON = { version: '2.0', format: 'json', charset: 'utf-8', sign_type: 'md5', app_auth_token: '' };
+const EXTRAS = ['charge_game_name', 'charge_type', 'charge_password', 'charge_ip', 'contact_qq', 'contact_tel'];
 
 // ── Facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -42,7 +32,7 @@ export const fulu: Supplier = {
   delivers: ['recharge', 'code'],
   base_urls: { live: 'https://openapi.fulu.com', sandbox: 'http://pre.openapi.fulu.com' },
   credentials: {
-    app_key: 'app_key of the merchant, from the Fulu open platform console.',
+    app_key: 'app_key of the merchant, from the console of the Fulu open platform.',
     AppSecret: 'AppSecret that belongs to it (32 characters); signs everything and opens the cards.',
   },
   limits: { requests: null, per_ms: 1000, concurrency: 4, deadline_ms: 30_000 },
@@ -76,11 +66,8 @@ export const fulu: Supplier = {
     '4002': 'recipient_invalid',
     '4003': 'declined',
     '4004': 'recipient_invalid',
-    '4008': null,
-    '4009': null,
+    ...each(4008, 4009, null),
     '4010': 'duplicate',
-    '4011': null,
-    '4012': null,
     '5000': null,
   },
 
@@ -93,14 +80,11 @@ export const fulu: Supplier = {
   },
 
   async lookup(purchase, wire) {
-    const asked = { customer_order_no: purchase.reference };
-    const { code, message, result } = await call(wire, 'fulu.order.info.get', asked);
-    if (code === NOT_FOUND) return { outcome: 'absent', message: message ?? code };
-    if (code !== '0') return outcomes.unanswered(message ?? code);
-    if ((read.maybeTextAt(result, 'customer_order_no') ?? purchase.reference) !== purchase.reference) {
-      return outcomes.unanswered('they answered about another order');
-    }
-    return orderOutcome(result, purchase, wire);
+    const { code, message, result } = await call(wire, 'fulu.order.info.get', {
+      customer_order_no: purchase.reference,
+    });
+    if (code === '4011') return { outcome: 'absent', message: message ?? code };
+    return code === '0' ? orderOutcome(result, purchase, wire) : outcomes.unanswered(message ?? code);
   },
 
   async listOffers(_cursor, wire) {
@@ -117,9 +101,10 @@ export const fulu: Supplier = {
 
   readCallback(message, desk) {
     return outcomes.orUnreadable(() => {
-      const received = fieldsOf(message);
-      // All values are texts in what they sign.
-      const fields = Object.fromEntries(pairsOf(received, { omit: ['sign'], empty: 'keep', order: 'given' }));
+      const text = read.bodyText(message.body) || (/\?.*/.exec(message.url)?.[0] ?? '');
+      const received = read.objectAt(text.startsWith('{') ? read.parseJson(text) : read.parseForm(text), '');
+      const order = 'refund_status' in received ? REFUND_SIGNED : [...ORDER_SIGNED, ...PRODUCT_SIGNED];
+      const fields = Object.fromEntries(pairsOf(received, { order, empty: 'keep' }));
       if (!sameHex(read.textAt(received, 'sign'), signature(desk, compactJson(fields)))) {
         return outcomes.rejected('signature', 'the sign field does not fit the AppSecret of this account');
       }
@@ -153,32 +138,22 @@ function orderBody({ kind, product, reference, quantity, recipient }: Purchase):
     charge_game_region: region,
     charge_game_srv: server,
     charge_game_role: role,
-    ...Object.fromEntries(EXTRAS.split(' ').map((name) => [name, extra[name]])),
+    ...Object.fromEntries(EXTRAS.map((name) => [name, extra[name]])),
   };
 }
 
-interface Answer {
-  code: string;
-  message: string | undefined;
-  result: unknown;
-}
-
-async function call(wire: Wire, method: string, biz: Fields, buys = false): Promise<Answer> {
-  const fields = {
-    app_key: wire.credential('app_key'),
-    method,
-    timestamp: read.timeText(wire.now, 'yyyy-MM-dd HH:mm:ss', ZONE),
-    version: '2.0',
-    format: 'json',
-    charset: 'utf-8',
-    sign_type: 'md5',
-    app_auth_token: '',
-    biz_content: compactJson(biz),
-  };
+// One URL takes all calls, so an account may name it whole. A no without a result has nothing that could be signed.
+async function call(wire: Wire, method: string, biz: Fields, buys = false) {
+  const timestamp = read.timeText(wire.now, 'yyyy-MM-dd HH:mm:ss', ZONE);
+  const fields = { app_key: wire.credential('app_key'), method, timestamp, ...COMMON, biz_content: compactJson(biz) };
   const body = compactJson({ ...fields, sign: signature(wire, compactJson(fields)) });
-  // There is one URL for all, so an account may name it whole.
   const url = wire.base_url.endsWith(PATH) ? wire.base_url : PATH;
-  return answerOf(read.readJson(await postJson(wire, url, body, { headers: JSON_TYPE, buys })), wire);
+  const reply = read.readJson(await postJson(wire, url, body, { headers: JSON_TYPE, buys }));
+  const code = read.textAt(reply, 'code');
+  const text = fieldText(read.at(reply, 'result'));
+  const is_signed = sameHex(read.maybeTextAt(reply, 'sign'), signature(wire, text));
+  if (!is_signed && (code === '0' || text !== '')) throw new Unreadable('a sign that does not fit', 'bad_signature');
+  return { code, message: read.maybeTextAt(reply, 'message'), result: code === '0' ? read.parseJson(text) : null };
 }
 
 function signature(desk: Desk, text: string): string {
@@ -187,19 +162,8 @@ function signature(desk: Desk, text: string): string {
 
 // ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// A no without a result has nothing that could be signed; whatever says more must be signed.
-function answerOf(reply: unknown, desk: Desk): Answer {
-  const code = read.textAt(reply, 'code');
-  const message = read.maybeTextAt(reply, 'message');
-  const text = fieldText(read.at(reply, 'result'));
-  if (text === '' && code !== '0') return { code, message, result: undefined };
-  if (!sameHex(read.maybeTextAt(reply, 'sign'), signature(desk, text))) {
-    throw new Unreadable('the sign of the reply does not fit its result', 'bad_signature');
-  }
-  return { code, message, result: code === '0' ? read.parseJson(text) : undefined };
-}
-
-function orderOutcome(order: unknown, { kind, quantity }: Purchase, desk: Desk): Outcome {
+function orderOutcome(order: unknown, { kind, quantity, reference }: Purchase, desk: Desk): Outcome {
+  if ((read.maybeTextAt(order, 'customer_order_no') ?? reference) !== reference) throw new Unreadable('another order');
   const bought = read.maybeTextAt(order, 'buy_num') === undefined ? quantity : read.integerAt(order, 'buy_num');
   const told = {
     supplier_reference: read.maybeTextAt(order, 'order_id'),
@@ -207,25 +171,21 @@ function orderOutcome(order: unknown, { kind, quantity }: Purchase, desk: Desk):
   };
   const cards = read.itemsAt(order, 'cards').map((card) => openCard(card, desk));
   const codes = cards.map(({ code }) => code);
-  const outcome = outcomes.byStatus(fulu, read.textAt(order, 'order_state'), told, () =>
-    kind === 'code' ? { codes } : receiptOf(order),
-  );
-  if (kind === 'recharge' || outcome.outcome === 'accepted') return outcome;
-  // A success is one once its cards are there.
-  if (cards.length === 0)
-    return outcome.outcome === 'delivered' ? { outcome: 'accepted', ...outcomes.known(told) } : outcome;
+  const state = read.textAt(order, 'order_state');
+  // A success of cards is one once they are there.
+  const word = state === 'success' && kind === 'code' && cards.length === 0 ? 'processing' : state;
+  const outcome = outcomes.byStatus(fulu, word, told, () => (kind === 'code' ? { codes } : receiptOf(order)));
+  if (kind === 'recharge' || cards.length === 0 || ['accepted', 'unknown'].includes(outcome.outcome)) return outcome;
   if (outcome.outcome === 'delivered' && cards.every(({ is_open }) => is_open)) return outcome;
-  if (outcome.outcome === 'unknown') return { ...outcome, codes };
   const message = 'there are cards, but the order failed or they do not open with the AppSecret of this account';
   return { outcome: 'unknown', doubt: 'codes_missing', codes, ...outcomes.known({ ...told, message }) };
 }
 
-function openCard(card: unknown, desk: Desk): { code: Code; is_open: boolean } {
+function openCard(card: unknown, desk: Desk) {
   const sealed = { number: read.maybeTextAt(card, 'card_number'), pin: read.maybeTextAt(card, 'card_pwd') };
   const expires_at = read.expiryOf(read.maybeTextAt(card, 'card_deadline'), ZONE);
-  const key = Buffer.from(desk.credential('AppSecret'));
-  const open = (text: string | undefined) =>
-    text && read.bodyText(aesDecrypt(Buffer.from(text, 'base64'), { mode: 'ecb', key }));
+  const rules = { mode: 'ecb', key: Buffer.from(desk.credential('AppSecret')) } as const;
+  const open = (text?: string) => text && read.bodyText(aesDecrypt(Buffer.from(text, 'base64'), rules));
   try {
     return { code: outcomes.code({ number: open(sealed.number), pin: open(sealed.pin), expires_at }), is_open: true };
   } catch {
@@ -238,34 +198,23 @@ function receiptOf(order: unknown): { receipt?: string } {
   return receipt === undefined ? {} : { receipt };
 }
 
-function fieldsOf({ body, url }: Message): Readonly<Record<string, unknown>> {
-  const text = read.bodyText(body) || new URL(url, 'https://host.invalid').search;
-  return text.startsWith('{') ? read.objectAt(read.parseJson(text), '') : read.parseForm(text);
-}
-
 function callbackOutcome(fields: Fields): Outcome {
   const told = {
     supplier_reference: read.maybeTextAt(fields, 'order_id'),
-    // Whether `price` is of one unit or of all, no source says.
     cost: fields.buy_num === '1' ? read.maybeMoneyAt(fields, 'price', fulu.money) : undefined,
     message: read.firstTextAt(fields, ['recharge_description', 'refund_description']),
   };
-  const refund = read.maybeTextAt(fields, 'refund_status');
-  if (refund !== undefined) return outcomes.unmapped(`refund ${refund}`, told);
+  if ('refund_status' in fields) return outcomes.unmapped(`refund ${fields.refund_status}`, told);
   return outcomes.byStatus(fulu, read.textAt(fields, 'order_status'), told, () => receiptOf(fields));
 }
 
-function offerOf(row: unknown): Offer {
-  const stock = read.maybeTextAt(row, 'stock_status');
-  const face_value = read.maybeMoneyAt(row, 'face_value', fulu.money);
-  const product = read.textAt(row, 'product_id');
+function offerOf(row: unknown) {
   return {
-    product,
-    name: read.maybeTextAt(row, 'product_name') ?? product,
-    kind: ({ 卡密: 'code', 直充: 'recharge' } as const)[read.maybeTextAt(row, 'product_type') ?? ''] ?? null,
+    product: read.textAt(row, 'product_id'),
+    name: read.textAt(row, 'product_name'),
+    kind: KINDS[read.maybeTextAt(row, 'product_type') ?? ''] ?? null,
     cost: read.maybeMoneyAt(row, 'purchase_price', fulu.money) ?? null,
-    stock: stock === '断货' ? 0 : null,
+    stock: read.maybeTextAt(row, 'stock_status') === '断货' ? 0 : null,
     available: (read.maybeTextAt(row, 'sales_status') ?? '上架') === '上架',
-    ...(face_value ? { face_value } : {}),
   };
 }

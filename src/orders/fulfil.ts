@@ -32,8 +32,10 @@ const STEPS_MAX = 64;
 export const PRIORITY = { storefront: 2, resumed: 1, lookup: 0 } as const;
 
 export interface Fulfilment {
-  /** Goes on with an order this process owns under `fence`; returns at once. */
+  /** Goes on with an order this process owns under its `fence`; returns at once. */
   start(order: { order_id: string; fence: number }, priority?: number): void;
+  /** The same for an order just accepted, whose first attempt was planned in that commit. */
+  startNew(order: OrderRow, attempt: AttemptRow): void;
   /** Runs other work of the engine in the same bounded queue. */
   run(work: () => Promise<void>, priority: number): boolean;
   /** The orders this process works on now. */
@@ -60,17 +62,22 @@ export function createFulfilment(engine: Engine): Fulfilment {
     return true;
   }
 
+  function start({ order_id, fence }: { order_id: string; fence: number }, priority: number, first?: NextStep): void {
+    const work = async (): Promise<void> => {
+      try {
+        await fulfil(engine, { order_id, fence }, { isStopping: () => is_stopped, ...(first ? { first } : {}) });
+      } finally {
+        if (owned.get(order_id) === fence) owned.delete(order_id);
+      }
+    };
+    // Owned while it waits as well: its lease must not run out only because the queue is long.
+    if (run(work, priority)) owned.set(order_id, fence);
+  }
+
   return {
-    start: ({ order_id, fence }, priority = PRIORITY.storefront) => {
-      const work = async (): Promise<void> => {
-        try {
-          await fulfil(engine, order_id, fence, () => is_stopped);
-        } finally {
-          if (owned.get(order_id) === fence) owned.delete(order_id);
-        }
-      };
-      // Owned while it waits as well: its lease must not run out only because the queue is long.
-      if (run(work, priority)) owned.set(order_id, fence);
+    start: (order, priority = PRIORITY.resumed) => start(order, priority),
+    startNew: (order, attempt) => {
+      start(order, PRIORITY.storefront, { before: order, after: order, attempt, is_new: false });
     },
     run,
     owned: () => [...owned].map(([order_id, fence]) => ({ order_id, fence })),
@@ -83,21 +90,25 @@ export function createFulfilment(engine: Engine): Fulfilment {
   };
 }
 
-/** Works on one order as long as `fence` owns it and there is a step to take. */
+/**
+ * Works on one order as long as its fence owns it and there is a step to take. `first` is a step whose attempt is
+ * committed already; if it was taken over meanwhile, marking it as sent fails, and nothing is sent.
+ */
 export async function fulfil(
   engine: Engine,
-  order_id: string,
-  fence: number,
-  isStopping: () => boolean = () => false,
+  { order_id, fence }: { order_id: string; fence: number },
+  { first, isStopping }: { first?: NextStep; isStopping: () => boolean },
 ): Promise<void> {
+  let next = first ?? null;
   for (let step = 0; step < STEPS_MAX; step++) {
-    const next = await atomic(engine.database, 'plan', (trx) => takeStep(engine, trx, order_id, fence));
+    next ??= await atomic(engine.database, 'plan', (trx) => takeStep(engine, trx, order_id, fence));
     if (!next) return;
     announce(engine, next);
     if (!next.attempt) return;
     if (next.is_new) engine.reach('attempt_planned');
     const goes_on = await sendAttempt(engine, next.after, next.attempt, fence, isStopping);
     if (!goes_on) return;
+    next = null;
   }
 }
 

@@ -67,7 +67,7 @@ export function createOrders(engine: Engine, fulfilment: Fulfilment, options: Or
     if (!is_replay) {
       engine.reach('order_accepted');
       engine.observe({ event: 'order_created', storefront: order.storefront, kind: order.kind });
-      if (attempt) fulfilment.start(order);
+      if (attempt) fulfilment.startNew(order, attempt);
       else announce(engine, { before: null, after: order });
     }
     return { order, is_replay };

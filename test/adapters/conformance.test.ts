@@ -183,7 +183,7 @@ for (const { code, supplier, said } of [...prepared, { code: 'template', supplie
       expect(supplier.region).toMatch(/^([A-Z]{2}|global)$/);
       expect(supplier.delivers.length).toBeGreaterThan(0);
       for (const [name, sentence] of Object.entries(supplier.credentials)) {
-        expect(name).toMatch(/^[a-z][a-z0-9_]*$/);
+        expect(name).toMatch(/^[A-Za-z]\w*$/);
         expect([name, sentence.length > 10]).toEqual([name, true]);
       }
       expect(Object.keys(supplier.credentials).length).toBeGreaterThan(0);
