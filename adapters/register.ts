@@ -1,12 +1,44 @@
 // Every supplier there is an adapter for, one line each. `test/tidy.test.ts` fails on a file that is not here.
+import { acgFaka } from './acg-faka.js';
+import { dayuanren } from './dayuanren.js';
+import { digiflazz } from './digiflazz.js';
+import { dtone } from './dtone.js';
 import { dujiaoNext } from './dujiao-next.js';
+import { fulu } from './fulu.js';
+import { kakayun } from './kakayun.js';
+import { kasushou } from './kasushou.js';
+import { kayixin } from './kayixin.js';
 import type { Supplier } from './kit/contract.js';
+import { lansexiongdi } from './lansexiongdi.js';
+import { reloadly } from './reloadly.js';
+import { runa } from './runa.js';
 import { simulated } from './simulated.js';
+import { tremendous } from './tremendous.js';
+import { woohoo } from './woohoo.js';
+import { xinghai } from './xinghai.js';
+import { xingquanyi } from './xingquanyi.js';
+import { yile } from './yile.js';
 
 /** Code → adapter. */
 export const SUPPLIERS: Readonly<Record<string, Supplier>> = {
+  'acg-faka': acgFaka,
+  dayuanren,
+  digiflazz,
+  dtone,
   'dujiao-next': dujiaoNext,
+  fulu,
+  kakayun,
+  kasushou,
+  kayixin,
+  lansexiongdi,
+  reloadly,
+  runa,
   simulated,
+  tremendous,
+  woohoo,
+  xinghai,
+  xingquanyi,
+  yile,
 };
 
 /** The adapter of a code. Throws an Error that names the nearest codes there are. */

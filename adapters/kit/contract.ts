@@ -309,6 +309,8 @@ export interface Limits {
   concurrency: number;
   /** How long one verb may take before we stop waiting; the outcome is then `unknown`. */
   deadline_ms: number;
+  /** They forbid asking about an order earlier than this after it was sent. Left out: whenever we like. */
+  first_lookup_after_ms?: number;
 }
 
 /** What a status word means. `unknown` is for words the supplier itself explains as "ask us". */

@@ -121,13 +121,15 @@ function guessedReference({ verb, expect, exchanges }: Conversation, { promises 
   return promises.lookup_by === 'supplier_reference' || url?.includes(expected) ? expected : undefined;
 }
 
-function kindOf({ input, expect }: Conversation, supplier: Supplier, recipient: Recipient): Kind {
+function kindOf({ input, expect, verb }: Conversation, supplier: Supplier, recipient: Recipient): Kind {
   const named = read.maybeTextAt(input, 'kind');
   if (named === 'recharge' || named === 'code') return named;
   const [only, ...others] = supplier.delivers;
   if (only && others.length === 0) return only;
   if (read.at(expect, 'codes')) return 'code';
-  return recipient.account ? 'recharge' : 'code';
+  if (recipient.account) return 'recharge';
+  // A stranger's lookup names no recipient: what it says was delivered without codes was a recharge.
+  return verb === 'lookup' && read.maybeTextAt(expect, 'outcome') === 'delivered' ? 'recharge' : 'code';
 }
 
 /** A reference in the form the supplier demands. */

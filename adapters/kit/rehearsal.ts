@@ -93,7 +93,7 @@ function deskOf(supplier: Supplier, { options, credentials, clock }: Conversatio
     callback_url: options.callback_url ?? 'https://gateway.example/callbacks/test',
     credential: (name) => {
       declared(supplier.credentials, name, code, 'credential');
-      return credentials[name] ?? 'test';
+      return credentials[name] ?? loosely(credentials, name) ?? 'test';
     },
     option: (name) => options[name] ?? declared(supplier.options ?? {}, name, code, 'option').default,
   };
@@ -281,4 +281,10 @@ function answer({ response }: Exchange): WireReply {
   // The wire follows no redirect.
   if (status >= 300 && status < 400 && status !== 304) throw new WireFailure('redirect', true);
   return { status, headers, body: response ? bodyOf(response, headers['content-type'] ?? '') : Buffer.alloc(0) };
+}
+
+/** Strangers spell names their own way: `app_id`, `appId` and `AppId` are one. */
+function loosely(texts: Readonly<Record<string, string>>, name: string): string | undefined {
+  const plain = (text: string): string => text.toLowerCase().replaceAll(/[_-]/g, '');
+  return Object.entries(texts).find(([key]) => plain(key) === plain(name))?.[1];
 }

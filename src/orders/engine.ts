@@ -35,6 +35,12 @@ export interface EngineOptions {
   orders_together_max: number;
   /** Most orders or attempts one pass of a background job takes. */
   pass_max: number;
+  /** The currency that amounts in different ones are compared through; CNY. */
+  base_currency?: string;
+  /** A rate older than this many days is not used; 7. */
+  rate_days_max?: number;
+  /** How old an offer may be before it is not bought from blindly, where its SKU has no limit of its own. */
+  offers_stale_ms?: number;
 }
 
 export interface Engine {

@@ -8,7 +8,9 @@ import type { Trx } from '../db/atomic.js';
 import { must } from '../errors.js';
 import { newId } from '../ids.js';
 import { VAULT_ACCOUNT } from '../suppliers/accounts.js';
+import { countFloats } from '../suppliers/float.js';
 import { referenceFor } from '../suppliers/reference.js';
+import { candidatesOf, ratesFor, type Surroundings } from './candidates.js';
 import type { Engine } from './engine.js';
 import { requestOf } from './request.js';
 import { restAt } from './rest.js';
@@ -49,10 +51,11 @@ interface Draft extends Step {
  */
 export async function planAttempts(engine: Engine, trx: Trx, plannings: readonly Planning[]): Promise<Step[]> {
   const drafts = await draftSteps(engine, trx, plannings);
+  const around = await surroundingsOf(engine, trx, drafts);
   // Each round settles every order that does not want the vault; a refusal by the vault costs that order one round.
   for (let round = 0; drafts.some((draft) => !draft.settled); round++) {
     must(round < 4, 'an order asks the vault at most twice a step: for all it wants, and for what is there');
-    await planRound(engine, trx, drafts);
+    await planRound(engine, trx, drafts, around);
   }
   return drafts;
 }
@@ -61,7 +64,34 @@ export async function planAttempts(engine: Engine, trx: Trx, plannings: readonly
 export async function hasNextSource(engine: Engine, trx: Trx, planning: Planning): Promise<boolean> {
   const [draft] = await draftSteps(engine, trx, [planning]);
   must(draft, 'one planning makes one draft');
-  return mayTryAnother(engine, draft) && rankCandidates(candidatesOf(engine, draft), wantOf(draft)).ranked.length > 0;
+  const around = await surroundingsOf(engine, trx, [draft]);
+  await countFloatsOf(engine, trx, [draft], around);
+  return mayTryAnother(engine, draft) && rankCandidates(candidatesOf(engine, draft, around), wantOf(draft)).ranked.length > 0;
+}
+
+/** What one step knows beside its rows; the floats are counted when first an order would spend of one. */
+interface Around extends Surroundings {
+  floats: Map<string, number>;
+  floats_counted: boolean;
+}
+
+async function surroundingsOf(engine: Engine, trx: Trx, drafts: readonly Draft[]): Promise<Around> {
+  const orders = drafts.map(({ order, candidates }) => ({ currency: order.currency, candidates }));
+  return { rates: await ratesFor(engine, trx, orders), floats: new Map(), floats_counted: false };
+}
+
+async function countFloatsOf(engine: Engine, trx: Trx, drafts: readonly Draft[], around: Around): Promise<void> {
+  if (around.floats_counted) return;
+  const questions = drafts.flatMap((draft) =>
+    candidatesOf(engine, draft, around)
+      .filter((candidate) => !candidate.is_vault && candidate.account_open && candidate.currency !== null)
+      .map((candidate) => {
+        const ceiling_e4 = costCeiling(candidate, wantOf(draft));
+        return { account: candidate.account, currency: candidate.currency!, ceiling_e4 };
+      }),
+  );
+  around.floats = await countFloats(trx, questions, engine.now());
+  around.floats_counted = true;
 }
 
 async function draftSteps(engine: Engine, trx: Trx, plannings: readonly Planning[]): Promise<Draft[]> {
@@ -92,16 +122,20 @@ function mayRepeat(attempt: AttemptRow): boolean {
   return attempt.state === 'refused' && attempt.reason === 'not_sent' && attempt.doubt === 'crashed';
 }
 
-async function planRound(engine: Engine, trx: Trx, drafts: readonly Draft[]): Promise<void> {
+async function planRound(engine: Engine, trx: Trx, drafts: readonly Draft[], around: Around): Promise<void> {
   const from_vault: { draft: Draft; candidate: Candidate }[] = [];
   for (const draft of drafts) {
     if (draft.settled) continue;
     const want = wantOf(draft);
-    const decision = rankCandidates(candidatesOf(engine, draft), want);
+    let decision = rankCandidates(candidatesOf(engine, draft, around), want);
+    if (decision.ranked[0]?.is_vault === false && !around.floats_counted) {
+      await countFloatsOf(engine, trx, drafts, around);
+      decision = rankCandidates(candidatesOf(engine, draft, around), want);
+    }
     const best = mayTryAnother(engine, draft) ? decision.ranked[0] : undefined;
     if (!best) exhaust(engine, draft, decision);
     else if (best.is_vault) from_vault.push({ draft, candidate: best });
-    else planPurchase(engine, draft, best, want, decision);
+    else planPurchase(engine, draft, best, want, decision, around);
   }
   if (from_vault.length > 0) await issueFromVault(engine, trx, from_vault);
 }
@@ -111,29 +145,6 @@ function mayTryAnother(engine: Engine, draft: Draft): boolean {
   if (deliver_before !== null && deliver_before <= engine.now()) return false;
   return draft.supplier_attempts < draft.sku.attempts_max;
 }
-
-function candidatesOf(engine: Engine, draft: Draft): Candidate[] {
-  return draft.candidates.map((row) => ({
-    source: row.source,
-    account: row.account,
-    adapter: row.adapter,
-    product: row.product,
-    is_vault: row.account === VAULT_ACCOUNT,
-    account_open: row.account_is_enabled === 1 && row.account_paused_at === null,
-    is_enabled: row.is_enabled === 1,
-    priority: row.priority,
-    cost_e4: row.cost_e4,
-    currency: row.currency,
-    stock: believedStock(row, engine.now()),
-    breaker_open: row.account !== VAULT_ACCOUNT && engine.channels.isOpen(row.account),
-  }));
-}
-
-/** "Sold out" wears off: a supplier that is swept restates it, one that is not gets another chance. */
-function believedStock({ stock, seen_at }: CandidateRow, now: number): number | null {
-  return stock === 0 && now - (seen_at ?? 0) > SOLD_OUT_BELIEVED_MS ? null : stock;
-}
-const SOLD_OUT_BELIEVED_MS = 5 * 60_000;
 
 function wantOf(draft: Draft): Want {
   return {
@@ -146,7 +157,14 @@ function wantOf(draft: Draft): Want {
   };
 }
 
-function planPurchase(engine: Engine, draft: Draft, best: Candidate, want: Want, decision: Decision): void {
+function planPurchase(
+  engine: Engine,
+  draft: Draft,
+  best: Candidate,
+  want: Want,
+  decision: Decision,
+  { floats }: Around,
+): void {
   const now = engine.now();
   // Where the storefront takes part of it, no more is asked of a source than it says it has.
   const units = takesPart(draft) && best.stock !== null ? Math.min(best.stock, want.quantity) : want.quantity;
@@ -159,6 +177,9 @@ function planPurchase(engine: Engine, draft: Draft, best: Candidate, want: Want,
     currency: best.currency,
   };
   take(draft, attempt);
+  // Reserved at once, so that the next order of this very step does not count on the same money.
+  const left_e4 = floats.get(best.account);
+  if (left_e4 !== undefined) floats.set(best.account, left_e4 - (attempt.cost_ceiling_e4 ?? 0));
   draft.open_attempt = attempt;
   draft.order = {
     ...draft.order,

@@ -121,6 +121,8 @@ export async function lookUp(engine: Engine, fulfilment: Fulfilment, attempt_id:
   const order = await readOrder(engine.database.read, attempt.order_id);
   const channel = await engine.channels.channel(attempt.account);
   if (!order || !canBeAsked(attempt, channel.supplier)) return;
+  const allowed_at = (attempt.sent_at ?? 0) + (channel.supplier.limits.first_lookup_after_ms ?? 0);
+  if (engine.now() < allowed_at) return;
   const may_resend =
     order.state === 'sourcing' && hasEnded(engine, channel, attempt) && mayResend(attempt, channel.supplier);
   const purchase = { ...purchaseOf(order, attempt), ...(may_resend ? { resend: true } : {}) };

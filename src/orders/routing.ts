@@ -14,8 +14,20 @@ export interface Candidate {
   priority: number;
   cost_e4: number | null;
   currency: string | null;
+  /** The cost in the order's currency, by which candidates are compared; null where no rate tells. */
+  cost_compared_e4: number | null;
+  /** What the storefront pays for one unit, in the candidate's own currency; null where no rate tells. */
+  price_cap_e4: number | null;
+  /** Other than `settled`: the supplier names another cost, which nobody has approved. */
+  cost_state: 'settled' | 'pending' | 'rejected' | 'expired';
+  /** The offer was seen lately enough, or nobody lists it. */
+  is_fresh: boolean;
+  /** The supplier itself refuses above the ceiling we send. */
+  has_cost_guard: boolean;
   /** Null: they do not say. */
   stock: number | null;
+  /** What may still be spent there, after all reservations; null: plenty, or not known. */
+  float_left_e4: number | null;
   breaker_open: boolean;
 }
 
@@ -56,9 +68,25 @@ export const RULES: readonly Rule[] = [
   },
   { name: 'cost_known', because: 'no cost was ever seen', keeps: (c) => c.is_vault || c.cost_e4 !== null },
   {
+    name: 'cost_settled',
+    because: 'the supplier names another cost that nobody has approved',
+    // The old cost may be used only where the supplier itself refuses above it, and not once the waiting is over.
+    keeps: (c) => c.is_vault || c.cost_state === 'settled' || (c.cost_state !== 'expired' && c.has_cost_guard),
+  },
+  {
+    name: 'fresh',
+    because: 'its offer is too old, and the supplier takes no ceiling',
+    keeps: (c) => c.is_fresh || c.has_cost_guard,
+  },
+  {
     name: 'cost_covered',
-    because: 'it costs more than the storefront pays, or another currency',
-    keeps: (c, want) => c.is_vault || (c.currency === want.currency && c.cost_e4! <= want.unit_price_e4),
+    because: 'it costs more than the storefront pays, or no rate tells',
+    keeps: (c) => c.is_vault || (c.price_cap_e4 !== null && c.cost_compared_e4 !== null && c.cost_e4! <= c.price_cap_e4),
+  },
+  {
+    name: 'float_enough',
+    because: 'our float there does not cover it',
+    keeps: (c, want) => c.is_vault || c.float_left_e4 === null || c.float_left_e4 >= costCeiling(c, want),
   },
 ];
 
@@ -84,16 +112,16 @@ export function rankCandidates(candidates: readonly Candidate[], want: Want): De
     (a, b) =>
       (a.is_vault ? vault_place : 0) - (b.is_vault ? vault_place : 0) ||
       a.priority - b.priority ||
-      (a.cost_e4 ?? 0) - (b.cost_e4 ?? 0) ||
+      (a.cost_compared_e4 ?? 0) - (b.cost_compared_e4 ?? 0) ||
       (a.source < b.source ? -1 : 1),
   );
   return { ranked, skipped };
 }
 
-/** Most an attempt may cost: the seen cost with a little room, never above what the storefront pays. */
-export function costCeiling(candidate: Candidate, want: Want): number {
+/** Most an attempt may cost, in its own currency: the seen cost with a little room, never above what the storefront pays. */
+export function costCeiling(candidate: Candidate, want: Pick<Want, 'quantity'>): number {
   const room = Math.ceil(((candidate.cost_e4 ?? 0) * (100 + COST_ROOM_PERCENT)) / 100);
-  return Math.min(room, want.unit_price_e4) * want.quantity;
+  return Math.min(room, candidate.price_cap_e4 ?? 0) * want.quantity;
 }
 /** The rise that the price guard lets pass by itself (procurement's default); beyond it a person decides. */
 const COST_ROOM_PERCENT = 2;

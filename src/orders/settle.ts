@@ -230,12 +230,7 @@ async function keepWaiting(settling: Settling): Promise<void> {
   settling.attempt = {
     ...attempt,
     doubted_at: is_unknown ? (attempt.doubted_at ?? now) : attempt.doubted_at,
-    // After a crash the answer may have been there for long: ask at once.
-    next_lookup_at: !canBeAsked(attempt, supplier)
-      ? null
-      : news.via === 'restart'
-        ? now
-        : nextLookupAt(engine.options, attempt.lookups, now),
+    next_lookup_at: canBeAsked(attempt, supplier) ? firstLookupAt(settling) : null,
   };
   await insertEvents(trx, [
     newEvent(order.order_id, now, is_unknown ? 'attempt_unknown' : 'attempt_accepted', {
@@ -252,6 +247,12 @@ async function keepWaiting(settling: Settling): Promise<void> {
   if (is_unknown && (await detachIfAllowed(settling))) return;
   const can_learn = settling.attempt.next_lookup_at !== null || supplier.promises.callback_trust === 'authenticated';
   if (!can_learn) hold(settling, 'attempt_overdue', 'supplier_cannot_be_asked');
+}
+
+/** By the ladder, but at once after a crash: the answer may have been there for long. Never before they allow it. */
+function firstLookupAt({ attempt, news, now, engine, supplier }: Settling): number {
+  const at = news.via === 'restart' ? now : nextLookupAt(engine.options, attempt.lookups, now);
+  return Math.max(at, (attempt.sent_at ?? now) + (supplier.limits.first_lookup_after_ms ?? 0));
 }
 
 /** Whether a lookup of this attempt can tell anything at all. */

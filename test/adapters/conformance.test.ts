@@ -404,11 +404,14 @@ for (const { code, supplier, said } of [...prepared, { code: 'template', supplie
       }
     });
     if (supplier.readCallback) {
-      test('a callback is trusted as far as promised, and a changed or strange one is not', async () => {
+      test('a callback is trusted no further than promised, and a changed or strange one is not', async () => {
         for (const one of said.filter(({ conversation }) => conversation.verb === 'readCallback')) {
           const { callback } = one.result.conclusion as { callback: Callback | NotTheirs };
           if ('rejected' in callback) continue;
-          expect([one.file, callback.trust]).toEqual([one.file, supplier.promises.callback_trust]);
+          // A message may deserve less trust than the protocol promises: what it holds may be outside the signature.
+          if (callback.trust !== 'hint') {
+            expect([one.file, callback.trust]).toEqual([one.file, supplier.promises.callback_trust]);
+          }
           for (const strange of strangers(one.conversation, callback)) {
             const changed = ((await conclude(supplier, strange)) as { callback: Callback | NotTheirs }).callback;
             const is_trusted = 'trust' in changed && changed.trust === 'authenticated';

@@ -1,0 +1,249 @@
+// Reloadly: airtime, data, PINs and gift cards in 140 countries. Protocol: docs.reloadly.com. Utility bills are left out:
+// they cannot be asked for by our reference, so they would need weaker promises. What surprised us
+// - Airtime and gift cards have a host, a balance and a token each, so an account of ours is one of the two: its base URL
+//   says which, `https://giftcards.reloadly.com` or `https://topups.reloadly.com`.
+// - A product is `<operator or product id>:<amount>`. The amount is in the card's currency for gift cards, else in ours,
+//   or in the recipient's with `:local` behind it. Without an amount they refuse.
+// - An order never holds gift-card codes: they are read by its id, and a card number may be a bare 16-digit number.
+// - Which error a repeated reference gets is not documented, so an error without a known code is doubt.
+import type { Desk, Found, Money, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
+import * as say from './kit/outcomes.js';
+import * as read from './kit/reading.js';
+import { postJson, withQuery } from './kit/sending.js';
+import { hmacSha256, sameHex } from './kit/signing.js';
+
+const PAGE_SIZE = 200;
+const STALE_MS = 300_000;
+const AIRTIME = '/operators?includeBundles=true&includeData=true&includePin=true&suggestedAmounts=true';
+const CARDS = '/products?includeRange=true&includeFixed=true';
+
+// ── Facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const reloadly: Supplier = {
+  code: 'reloadly',
+  name: 'Reloadly',
+  region: 'global',
+  delivers: ['recharge', 'code'],
+  base_urls: { live: null, sandbox: null },
+  credentials: {
+    client_id: 'Client id, from the dashboard under Developers, API settings; the sandbox has its own.',
+    client_secret: 'Secret that belongs to the client id.',
+    webhook_secret: 'Signing secret of the webhook of this service, shown where its URL is registered.',
+  },
+  options: {
+    service: { help: 'topups or giftcards; left empty, the host of the base URL says it.', default: '' },
+    auth_url: { help: 'Where tokens are issued.', default: 'https://auth.reloadly.com/oauth/token' },
+    countryCode: { help: 'ISO 3166 code of the phones, for orders that name no region.', default: '' },
+    senderName: { help: 'Sender that is named on gift-card orders.', default: 'Gateway' },
+  },
+  limits: { requests: null, per_ms: 1000, concurrency: 4, deadline_ms: 90_000 },
+  money: { currency: null, unit: 'main' },
+  promises: {
+    repeat_reference: 'is_rejected',
+    lookup_by: 'reference',
+    // "After a grace period", which they do not name; half an hour is how long they say a failed number rests.
+    absence: { proves_not_bought_after_ms: 1_800_000 },
+    callback_trust: 'hint',
+    cost_guard: false,
+    reference_format: { max_length: 36, alphabet: 'alphanumeric_dash' },
+    reversible: true,
+  },
+  statuses: {
+    ...say.each(['PROCESSING', 'PENDING'], 'accepted'),
+    SUCCESSFUL: 'delivered',
+    ...say.each(['FAILED', 'REFUNDED'], { refused: 'declined' }),
+  },
+  refusals: {
+    ...say.each(['INVALID_CREDENTIALS', 'INVALID_AUDIENCE', 'INVALID_TOKEN', 'TOKEN_EXPIRED'], 'credentials'),
+    ...say.each(['INACTIVE_ACCOUNT', 'ACCOUNT_NOT_FOUND', '401', '403'], 'credentials'),
+    INSUFFICIENT_BALANCE: 'float_low',
+    ...say.each(['OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE', 'COUNTRY_NOT_SUPPORTED'], 'sku_unknown'),
+    OPERATOR_NOT_IN_SERVICE: 'maintenance',
+    ...say.each(['INVALID_AMOUNT_FOR_OPERATOR', 'INVALID_AMOUNT', 'INVALID_SENDER_PHONE'], 'request_invalid'),
+    ...say.each(
+      ['COULD_NOT_AUTO_DETECT_OPERATOR', 'INVALID_RECIPIENT_PHONE', 'INVALID_PHONE_NUMBER'],
+      'recipient_invalid',
+    ),
+    PHONE_RECENTLY_RECHARGED: 'duplicate',
+    ...say.each(['MAX_DAILY_TRANSACTION_AMOUNT_REACHED', 'MAX_DAILY_TRANSACTION_COUNT_REACHED'], 'limit_reached'),
+    ...say.each(['TOPUP_TRANSACTION_FAILED', 'TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT'], null),
+    ...{ 'out of stock': 'out_of_stock', '404': 'declined', '429': 'busy' },
+  },
+
+  // ── Verbs ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async session(wire) {
+    const [client_id, client_secret] = [wire.credential('client_id'), wire.credential('client_secret')];
+    const asked = { client_id, client_secret, grant_type: 'client_credentials', audience: wire.base_url };
+    const reply = await postJson(wire, wire.option('auth_url'), asked);
+    const body = read.readJson(reply);
+    if (reply.status >= 400) throw say.saidNo(reloadly, errorOf(reply.status, body));
+    return { token: read.textAt(body, 'access_token'), expires_in_ms: read.integerAt(body, 'expires_in') * 1000 };
+  },
+
+  async place(purchase, wire) {
+    const is_card = sellsCards(wire, purchase);
+    if (!is_card && purchase.quantity !== 1) {
+      return { outcome: 'refused', reason: 'limit_reached', message: 'Reloadly sells one top-up at a time' };
+    }
+    const order = orderBody(is_card, purchase, wire);
+    const { error, body } = await call(wire, is_card, is_card ? '/orders' : '/topups', { order });
+    if (error) return say.byRefusal(reloadly, error, { message: read.maybeTextAt(body, 'message') });
+    return orderOutcome(body, is_card, wire);
+  },
+
+  async lookup(purchase, wire): Promise<Found> {
+    const { reference, supplier_reference: id } = purchase;
+    const is_card = sellsCards(wire, purchase);
+    const reports = is_card ? '/reports/transactions' : '/topups/reports/transactions';
+    const one = is_card ? `${reports}/${id}` : `/topups/${id}/status`;
+    const { error, body } = await call(wire, is_card, id ? one : withQuery(reports, { customIdentifier: reference }));
+    if (error) return say.unanswered(error);
+    if (id) return orderOutcome(body, is_card, wire);
+    const rows = read.listAt(body, 'content');
+    const ours = rows.filter((row) => read.maybeTextAt(row, 'customIdentifier') === reference);
+    if (rows.length === 0) return { outcome: 'absent' };
+    if (ours.length !== 1) return say.unanswered(`of ${rows.length} transactions ${ours.length} have this reference`);
+    return orderOutcome(ours[0], is_card, wire);
+  },
+
+  async listOffers(cursor, wire) {
+    const [page, is_card] = [read.pageOf(cursor), sellsCards(wire)];
+    const { error, body } = await call(wire, is_card, withQuery(is_card ? CARDS : AIRTIME, { page, size: PAGE_SIZE }));
+    if (error) throw say.saidNo(reloadly, error);
+    const rows = read.listAt(body, 'content');
+    const is_last = read.maybeTextAt(body, 'last') === 'true';
+    return { offers: rows.flatMap(offersOf), next: is_last ? null : read.nextPage(page, rows.length, PAGE_SIZE) };
+  },
+
+  async readBalance(wire) {
+    const { error, body } = await call(wire, sellsCards(wire), '/accounts/balance');
+    if (error) throw say.saidNo(reloadly, error);
+    return read.money(read.textAt(body, 'balance'), read.textAt(body, 'currencyCode'));
+  },
+
+  readCallback({ headers, body }, desk) {
+    return say.orUnreadable(() => {
+      const stamp = headers['x-reloadly-request-timestamp'] ?? '';
+      const signed = hmacSha256(desk.credential('webhook_secret'), `${read.bodyText(body)}:${stamp}`);
+      if (!sameHex(headers['x-reloadly-signature'], signed)) return say.rejected('signature', 'not signed by them');
+      const is_stale = Math.abs(desk.now - read.parseTime(stamp, 'Z')) > STALE_MS;
+      if (is_stale) return say.rejected('stale', 'the timestamp is too far from our clock');
+      const event = read.parseJson(read.bodyText(body));
+      const status = read.textAt(event, 'data.status');
+      // A callback holds no codes, so a successful gift card is still to be read.
+      const is_card = read.maybeTextAt(event, 'type')?.startsWith('giftcard') && status === 'SUCCESSFUL';
+      return {
+        reference: read.maybeTextAt(event, 'data.customIdentifier') ?? null,
+        supplier_reference: read.maybeTextAt(event, 'data.transactionId') ?? null,
+        outcome: is_card ? { outcome: 'accepted' } : say.byStatus(reloadly, status, {}),
+        trust: 'hint',
+        acknowledge: say.acknowledge('ok'),
+      };
+    });
+  },
+};
+
+// ── Builders ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+// The base URL of an account is one of the two services; behind a proxy an option says which, or the kind does.
+function sellsCards(desk: Desk, purchase?: Purchase): boolean {
+  const named = desk.option('service') || new URL(desk.base_url).hostname;
+  return named.startsWith('giftcards') || (!named.startsWith('topups') && purchase?.kind === 'code');
+}
+
+// Digits go out as a JSON number; anything else is no id or amount of theirs and they will say so.
+const numeric = (text: string) => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : text);
+
+function orderBody(is_card: boolean, { product, reference, quantity, recipient }: Purchase, desk: Desk): object {
+  const [id, amount, unit] = product.split(':').map(numeric);
+  const [customIdentifier, senderName] = [reference, desk.option('senderName')];
+  if (is_card) return { productId: id, quantity, unitPrice: amount, senderName, customIdentifier };
+  const { account, region = desk.option('countryCode') } = recipient;
+  const phone = account ? { countryCode: region || undefined, number: account } : undefined;
+  const to = account?.includes('@') ? { recipientEmail: account } : { recipientPhone: phone };
+  return { operatorId: id, amount, useLocalAmount: unit === 'local', customIdentifier, ...to };
+}
+
+async function call(wire: Wire, is_card: boolean, url: string, { order, version = 'v1' }: Asked = {}) {
+  const accept = `application/com.reloadly.${is_card ? 'giftcards' : 'topups'}-${version}+json`;
+  const headers = { accept, authorization: `Bearer ${await wire.token()}`, 'content-type': 'application/json' };
+  const get = () => wire.send({ method: 'GET', url, headers });
+  const reply = await (order ? postJson(wire, url, order, { headers, buys: true }) : get());
+  const body = read.readJson(reply);
+  return { body, error: reply.status >= 400 ? errorOf(reply.status, body) : null };
+}
+type Asked = { order?: object; version?: string };
+
+// ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+// Out of stock has no code of its own: only the message tells.
+function errorOf(status: number, body: unknown): string {
+  const is_sold_out = /out of stock|not in stock|insufficient stock/i.test(read.maybeTextAt(body, 'message') ?? '');
+  return read.maybeTextAt(body, 'errorCode') ?? (status === 400 && is_sold_out ? 'out of stock' : String(status));
+}
+
+async function orderOutcome(reply: unknown, is_card: boolean, wire: Wire): Promise<Outcome> {
+  // Airtime that is asked for by its id comes with its status beside it.
+  const order = read.at(reply, 'transaction') ?? reply;
+  const status = read.maybeTextAt(order, 'status') ?? read.maybeTextAt(reply, 'status');
+  const id = read.textAt(order, 'transactionId');
+  const is_no = typeof (status && reloadly.statuses[status]) === 'object';
+  const told = { supplier_reference: id, cost: is_no ? undefined : costOf(order) };
+  const [pin, serial, validity] = ['code', 'serial', 'validity'].map((at) =>
+    read.maybeTextAt(order, `pinDetail.${at}`),
+  );
+  const codes = pin || serial ? { codes: [say.code({ pin, serial, expires_at: read.expiryOf(validity, 'Z') })] } : {};
+  // Older answers have no status: still at work, but a code that is there already is kept.
+  if (!status && !pin) return { outcome: 'accepted', ...say.known(told) };
+  if (!status) return { outcome: 'unknown', doubt: 'supplier_said', ...codes, ...say.known(told) };
+  const receipt = read.maybeTextAt(order, 'operatorTransactionId');
+  const outcome = say.byStatus(reloadly, status, told, () => ({ ...codes, ...(receipt ? { receipt } : {}) }));
+  if (outcome.outcome !== 'delivered' || !is_card) return outcome;
+  const cards = await call(wire, is_card, `/orders/transactions/${id}/cards`, { version: 'v2' }).catch(() => null);
+  // What was bought stays bought when its codes cannot be read yet: a lookup reads them.
+  if (!cards || cards.error) return { outcome: 'accepted', ...say.known(told) };
+  return { ...outcome, codes: read.itemsAt(cards.body, '').map(cardOf) };
+}
+
+function cardOf(card: unknown) {
+  const [number, pin, url] = ['cardNumber', 'pinCode', 'redemptionUrl'].map((path) => read.maybeTextAt(card, path));
+  return say.code({ pin, ...(!url && /^https?:/i.test(number ?? '') ? { link: number } : { number, link: url }) });
+}
+
+// `amount` of a gift-card order is an estimate: how amount, discount and fee combine is not documented.
+function costOf(order: unknown): Money | undefined {
+  const at = (path: string, named: string) => {
+    const currency = read.maybeTextAt(order, named);
+    return currency ? read.maybeMoneyAt(order, path, { currency, unit: 'main' }) : undefined;
+  };
+  const asked = at('requestedAmount', 'requestedAmountCurrencyCode');
+  const discount = read.toE4(read.maybeTextAt(order, 'discount') ?? '0');
+  const discounted = asked && { ...asked, amount_e4: asked.amount_e4 - discount };
+  return at('balanceInfo.cost', 'balanceInfo.currencyCode') ?? discounted ?? at('amount', 'currencyCode');
+}
+
+// A free amount has no offer of its own: the SKU names it. A cost is less their discount, plus the fee on a card.
+function offersOf(row: unknown): Offer[] {
+  const is_card = read.at(row, 'productId') !== undefined;
+  const product = read.firstTextAt(row, ['productId', 'operatorId']) ?? read.textAt(row, 'id');
+  const name = read.firstTextAt(row, ['productName', 'name']) ?? product;
+  const kind = is_card || read.maybeTextAt(row, 'pin') === 'true' ? 'code' : 'recharge';
+  const available = (read.maybeTextAt(row, 'status') ?? 'ACTIVE') === 'ACTIVE';
+  const offer: Offer = { product, name, kind, cost: null, stock: null, available };
+  const charged = read.itemsAt(row, is_card ? 'fixedSenderDenominations' : 'fixedAmounts');
+  const faces = is_card ? read.itemsAt(row, 'fixedRecipientDenominations') : charged;
+  if (faces.length === 0) return [offer];
+  const ours = read.textAt(row, 'senderCurrencyCode');
+  const theirs = is_card ? read.textAt(row, 'recipientCurrencyCode') : ours;
+  const fee = read.toE4(read.maybeTextAt(row, 'senderFee') ?? '0');
+  const percent = read.toE4(read.firstTextAt(row, ['discountPercentage', 'internationalDiscount']) ?? '0');
+  return faces.map((face, at) => {
+    const face_value = read.money(read.textAt(face, ''), theirs);
+    const amount = read.decimalText(face_value.amount_e4);
+    const price = read.money(read.maybeTextAt(charged[at], '') ?? '0', ours);
+    const left = (BigInt(price.amount_e4) * BigInt(1_000_000 - percent) + 999_999n) / 1_000_000n;
+    const cost = price.amount_e4 > 0 ? { ...price, amount_e4: Number(left) + fee } : null;
+    return { ...offer, product: `${product}:${amount}`, name: `${name} ${amount}`, cost, face_value };
+  });
+}
