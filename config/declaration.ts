@@ -5,9 +5,11 @@ import type { z } from 'zod';
 import { closest } from './closest.js';
 import {
   type DeclaredAccount,
+  type DeclaredRate,
   type DeclaredSku,
   type DeclaredStorefront,
   finishAccount,
+  finishRate,
   finishSku,
   finishStorefront,
 } from './entries.js';
@@ -15,7 +17,7 @@ import { ConfigError } from './problems.js';
 import { add, type DeclarationRules, isRecord, type Path, type Reader } from './reader.js';
 import { identifier, SECTIONS } from './schema.js';
 
-export type { DeclaredAccount, DeclaredSku, DeclaredStorefront } from './entries.js';
+export type { DeclaredAccount, DeclaredRate, DeclaredSku, DeclaredStorefront } from './entries.js';
 export type { AdapterFacts, DeclarationRules } from './reader.js';
 export type { SecretSource } from './schema.js';
 
@@ -25,6 +27,7 @@ export interface Declaration {
   accounts: DeclaredAccount[];
   skus: DeclaredSku[];
   storefronts: DeclaredStorefront[];
+  rates: DeclaredRate[];
 }
 
 const ENTRIES_MAX = 100_000;
@@ -48,12 +51,14 @@ export function readDeclaration(text: string, file: string, rules: DeclarationRu
   const accounts = readEntries(reader, root, 'accounts');
   const skus = readEntries(reader, root, 'skus');
   const storefronts = readEntries(reader, root, 'storefronts');
+  const rates = readEntries(reader, root, 'rates').map(([name, entry]) => finishRate(reader, name, entry));
   const declared_accounts = accounts.map(([name, entry]) => finishAccount(reader, name, entry));
   const declaration: Declaration = {
     file,
     accounts: declared_accounts,
-    skus: skus.map(([name, entry]) => finishSku(reader, name, entry, root, declared_accounts)),
-    storefronts: storefronts.map(([name, entry]) => finishStorefront(reader, name, entry)),
+    skus: skus.map(([name, entry]) => finishSku(reader, name, entry, root, declared_accounts, rates)),
+    storefronts: storefronts.map(([name, entry]) => finishStorefront(reader, name, entry, root)),
+    rates,
   };
   if (reader.problems.length > 0) throw new ConfigError(reader.problems, file);
   return declaration;

@@ -1,7 +1,7 @@
 // What the schema cannot see of one entry: the adapter's demands, names that refer to other entries, secrets to fetch.
 import type { z } from 'zod';
 import { type AdapterFacts, add, addUnknown, isRecord, type Path, type Reader } from './reader.js';
-import type { accountSchema, SecretSource, skuSchema, storefrontSchema } from './schema.js';
+import { type accountSchema, isCurrency, type rateSchema, type SecretSource, type skuSchema, type storefrontSchema } from './schema.js';
 import { HiddenText } from './values.js';
 
 export type DeclaredAccount = Omit<z.output<typeof accountSchema>, 'environment' | 'credentials' | 'base_url'> & {
@@ -19,8 +19,12 @@ export type DeclaredStorefront = Omit<z.output<typeof storefrontSchema>, 'webhoo
   webhook_secret: HiddenText | null;
 };
 
+export type DeclaredRate = z.output<typeof rateSchema> & { currency: string };
+
 /** The account every code SKU's vault source belongs to; the file cannot declare it. */
 const VAULT_ACCOUNT = 'vault';
+/** The account of a person who delivers: a source may name it, the file cannot declare it. */
+const MANUAL_ACCOUNT = 'manual';
 /** What a text column holds on MySQL, with room to spare. */
 const RULES_BYTES_MAX = 60_000;
 
@@ -29,6 +33,9 @@ export function finishAccount(reader: Reader, name: string, entry: z.output<type
   const path = ['accounts', name];
   if (name === VAULT_ACCOUNT) {
     add(reader, 'invalid', path, "is the vault's own account", 'Give this account another name.');
+  }
+  if (name === MANUAL_ACCOUNT) {
+    add(reader, 'invalid', path, 'is the account of a person who delivers', 'Give this account another name.');
   }
   const adapter = reader.rules.adapters.find(({ code }) => code === entry.adapter);
   let base_url = given_url ?? '';
@@ -92,6 +99,7 @@ export function finishSku(
   entry: z.output<typeof skuSchema>,
   root: Record<string, unknown>,
   accounts: readonly DeclaredAccount[],
+  rates: readonly DeclaredRate[],
 ): DeclaredSku {
   const path = ['skus', name];
   const is_code = entry.kind === 'code';
@@ -121,12 +129,15 @@ export function finishSku(
     add(reader, 'invalid', [...path, 'recipient_rules'], 'are too long in all', 'Name fewer fields or values.');
   }
   const declared = isRecord(root.accounts) ? Object.keys(root.accounts) : [];
+  const comparable = new Set(rates.flatMap(({ currency, base }) => [currency, base]));
   const seen = new Set<string>();
   for (const [index, source] of entry.sources.entries()) {
     const at = [...path, 'sources', index];
     const key = JSON.stringify([source.account, source.product]);
     if (seen.has(key)) add(reader, 'invalid', at, 'the same account and product stand here twice', 'Remove one.');
     seen.add(key);
+    checkServed(reader, [...at, 'recipients'], source.recipients, entry.recipient_rules);
+    if (source.account === MANUAL_ACCOUNT) continue;
     const account = accounts.find((candidate) => candidate.account === source.account);
     if (!declared.includes(source.account)) {
       addUnknown(
@@ -137,7 +148,7 @@ export function finishSku(
         declared,
         'there is no such account in this file',
       );
-    } else if (account) checkSource(reader, at, entry, account);
+    } else if (account) checkSource(reader, at, entry, account, comparable);
   }
   return {
     sku: name,
@@ -147,14 +158,42 @@ export function finishSku(
   };
 }
 
-function checkSource(reader: Reader, at: Path, sku: z.output<typeof skuSchema>, account: DeclaredAccount): void {
+function checkSource(
+  reader: Reader,
+  at: Path,
+  sku: z.output<typeof skuSchema>,
+  account: DeclaredAccount,
+  comparable: ReadonlySet<string>,
+): void {
   const adapter = reader.rules.adapters.find(({ code }) => code === account.adapter);
   if (adapter && !adapter.delivers.includes(sku.kind)) {
     add(reader, 'invalid', at, `${adapter.code} delivers no ${sku.kind}`, 'Remove this source.');
   }
-  if (account.currency !== sku.price.currency) {
+  const unknown = [account.currency, sku.price.currency].filter((currency) => !comparable.has(currency));
+  if (account.currency !== sku.price.currency && unknown.length > 0) {
     const wrong = `costs ${account.currency} while the SKU is priced in ${sku.price.currency}`;
-    add(reader, 'invalid', at, wrong, 'Use an account of the same currency: cost and price must be comparable.');
+    const fix = `Add \`rates: { ${unknown[0]}: { base: …, rate: …, as_of: … } }\`, or use an account of the same currency: cost and price must be comparable.`;
+    add(reader, 'invalid', at, wrong, fix);
+  }
+}
+
+/** A source that serves only some recipients can be chosen only where the SKU asks for what tells them apart. */
+function checkServed(
+  reader: Reader,
+  path: Path,
+  served: z.output<typeof skuSchema>['sources'][number]['recipients'],
+  rules: z.output<typeof skuSchema>['recipient_rules'],
+): void {
+  const { extra, account_prefixes, ...fields } = served ?? {};
+  const missing: Path[] = [
+    ...(Object.keys(fields) as (keyof typeof fields)[]).filter((name) => !rules[name]).map((name): Path => [name]),
+    ...Object.keys(extra ?? {})
+      .filter((name) => !rules.extra?.[name])
+      .map((name): Path => ['extra', name]),
+    ...(account_prefixes && !rules.account ? [['account_prefixes'] as Path] : []),
+  ];
+  for (const at of missing) {
+    add(reader, 'invalid', [...path, ...at], 'the SKU asks its recipients for no such field', 'Add it to recipient_rules.');
   }
 }
 
@@ -171,12 +210,27 @@ function checkRecipientRules(reader: Reader, path: Path, rules: z.output<typeof 
   }
 }
 
+export function finishRate(reader: Reader, name: string, entry: z.output<typeof rateSchema>): DeclaredRate {
+  const path = ['rates', name];
+  if (!isCurrency(name)) add(reader, 'invalid', path, 'is not a currency', 'Write an ISO 4217 code such as USD.');
+  if (name === entry.base) add(reader, 'invalid', [...path, 'base'], 'is the currency itself', 'Name another base.');
+  return { currency: name, ...entry };
+}
+
 export function finishStorefront(
   reader: Reader,
   name: string,
   entry: z.output<typeof storefrontSchema>,
+  root: Record<string, unknown>,
 ): DeclaredStorefront {
   const path = ['storefronts', name];
+  const accounts = [...(isRecord(root.accounts) ? Object.keys(root.accounts) : []), VAULT_ACCOUNT, MANUAL_ACCOUNT];
+  for (const field of ['accounts_only', 'accounts_except'] as const) {
+    for (const account of entry[field] ?? []) {
+      if (accounts.includes(account)) continue;
+      addUnknown(reader, 'invalid', [...path, field], account, accounts, 'there is no such account in this file');
+    }
+  }
   const { webhook_secret: source, ...rest } = entry;
   const wrong = entry.webhook_url === undefined ? null : reader.rules.checkWebhookUrl(entry.webhook_url);
   if (wrong) add(reader, 'invalid', [...path, 'webhook_url'], wrong, 'Write a public https URL.');

@@ -99,6 +99,25 @@ const limits = strict({
   deadline_ms: integer(100, 300_000).optional(),
 });
 
+function list<T extends z.ZodType>(item: T, { max, like }: { max: number; like: string }) {
+  return z
+    .array(item, { error: () => `is not a list\nWrite ${like}.` })
+    .min(1, 'is empty\nName at least one, or remove it.')
+    .max(max, `is too long\nName at most ${max}.`);
+}
+
+const clock = z
+  .string({ error: (issue) => wanted(issue.input, 'is not a time of day', 'Write it such as "23:30".') })
+  .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'is not a time of day\nWrite it such as "23:30".');
+
+/** When the supplier is closed, by its own clock; `days` are those the window begins on. */
+const maintenanceWindow = strict({
+  from: clock,
+  to: clock,
+  zone: text(64).refine(isZone, 'is not a time zone\nWrite its name, such as Asia/Shanghai.'),
+  days: list(choice(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun']), { max: 7, like: '[sat, sun]' }).optional(),
+});
+
 export const accountSchema = strict({
   adapter: text(64),
   environment: choice(['live', 'sandbox']).optional(),
@@ -112,6 +131,9 @@ export const accountSchema = strict({
     .default({}),
   limits: limits.default({}),
   exposure_limit: amount_e4.default(0),
+  /** Routing leaves the account before our float there falls below this. */
+  float_min: amount_e4.default(0),
+  maintenance: list(maintenanceWindow, { max: 20, like: '- { from: "23:30", to: "00:30", zone: Asia/Shanghai }' }).optional(),
 });
 
 const recipientField = strict({
@@ -137,11 +159,35 @@ const recipientRules = strict({
     .optional(),
 });
 
+const values = list(text(128), { max: 1000, like: '[a, b]' });
+
+/** Whom a source can serve: every field named must have one of its values. */
+const served = strict({
+  region: values.optional(),
+  account_type: values.optional(),
+  server: values.optional(),
+  extra: z
+    .record(identifier(64), values, { error: () => 'is not a list of fields\nWrite NAME: [a, b].' })
+    .optional(),
+  account_prefixes: values.optional(),
+});
+
+/** Percent with up to two places, as hundredths of it. */
+const percent_bp = z
+  .string({ error: (issue) => wanted(issue.input, 'is not a percentage', 'Write it such as 1.5.') })
+  .regex(/^\d{1,2}(\.\d{1,2})?$/, 'is not a percentage below 100\nWrite it such as 1.5, with up to two places.')
+  .transform((decimal) => {
+    const [whole = '', places = ''] = decimal.split('.');
+    return Number(whole) * 100 + Number(places.padEnd(2, '0'));
+  });
+
 const source = strict({
   account: text(64),
   product: text(128),
   cost: amount_e4.optional(),
   priority: integer(0, 1_000_000).default(100),
+  weight: integer(1, 1_000).optional(),
+  recipients: served.optional(),
 });
 
 export const skuSchema = strict({
@@ -154,6 +200,19 @@ export const skuSchema = strict({
   deadline_ms: integer(10_000, 30 * 86_400_000).default(1_800_000),
   can_detach: flag.default(0),
   vault_rank: choice(['first', 'last', 'never']).optional(),
+  /** How sources are ranked; `priority` if left out. */
+  strategy: choice(['priority', 'cheapest', 'weighted', 'balanced']).optional(),
+  margin_min_percent: percent_bp.optional(),
+  /** What a second of waiting is worth, for `balanced`. */
+  second_cost: amount_e4.optional(),
+  /** What limits of costs may be set for together. */
+  category: identifier(64).optional(),
+  /** What it is made of, for finding the supplier products that fit. */
+  brand: text(100).optional(),
+  region: text(64).optional(),
+  face_value: strict({ amount: amount_e4, currency }).optional(),
+  /** How old an offer may be before it is not bought from blindly. */
+  stale_after_ms: integer(60_000, 30 * 86_400_000).optional(),
   sources: z
     .array(source, { error: () => 'is not a list\nWrite one `- { account: …, product: … }` for each.' })
     .max(100, 'is too long\nName at most 100.')
@@ -165,6 +224,9 @@ export const storefrontSchema = strict({
   currency: currency,
   webhook_url: text(1000).optional(),
   webhook_secret: secret_source.optional(),
+  /** What this storefront may be served from, and what not. */
+  accounts_only: list(text(64), { max: 1000, like: '[account, account]' }).optional(),
+  accounts_except: list(text(64), { max: 1000, like: '[account, account]' }).optional(),
   keys: z
     .record(
       z.string().regex(/^[a-z0-9][a-z0-9-]{0,15}$/, 'is not a plain name\nUse 1 to 16 of: a-z, digits, dash.'),
@@ -176,7 +238,33 @@ export const storefrontSchema = strict({
     .default({}),
 });
 
-export const SECTIONS = { accounts: accountSchema, skus: skuSchema, storefronts: storefrontSchema } as const;
+/** Named by its currency: what one unit of it is worth in `base`, on a day. */
+export const rateSchema = strict({
+  base: currency,
+  rate: z
+    .string({ error: (issue) => wanted(issue.input, 'is not a rate', 'Write it such as 7.1234, with up to eight places.') })
+    .regex(/^\d{1,7}(\.\d{1,8})?$/, 'is not a rate\nWrite it such as 7.1234, with up to eight places.')
+    .refine((rate) => /[1-9]/.test(rate), 'is zero\nWrite what one unit is worth.'),
+  as_of: z
+    .string({ error: (issue) => wanted(issue.input, 'is not a day', 'Write it such as 2026-01-31.') })
+    .refine((day) => /^\d{4}-\d\d-\d\d$/.test(day) && Number.isFinite(Date.parse(day)), 'is not a day\nWrite it such as 2026-01-31.')
+    .transform((day) => Date.parse(day)),
+});
+
+export const SECTIONS = { accounts: accountSchema, skus: skuSchema, storefronts: storefrontSchema, rates: rateSchema } as const;
+
+export function isCurrency(code: string): boolean {
+  return CURRENCIES.has(code);
+}
+
+function isZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function isPlainUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
