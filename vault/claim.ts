@@ -1,6 +1,6 @@
 // Claiming codes from stock: locked, first expired first, and each one opened in memory before it may be issued.
 import type { Core } from './core.js';
-import { VaultError, VaultRetry } from './errors.js';
+import { VaultRetry } from './errors.js';
 import { batchKeyName, isUntrusted } from './gate.js';
 import { digestOf, writeRecords } from './ledger.js';
 import { bindingBytes, open } from './seal.js';
@@ -17,23 +17,28 @@ export interface Pool {
   excluded: Excluded;
 }
 
-/** Claims up to `needed` codes and proves that each opens; one that does not is quarantined and another one taken. */
+/**
+ * Claims up to `needed` codes and proves that each opens. One that does not is quarantined and another one taken;
+ * where very many in a row are damaged, fewer are returned, and the next call goes on behind them.
+ */
 export async function claimReadable(core: Core, trx: Trx, pool: Pool, needed: number): Promise<Claimed[]> {
   const { sku, expires_after, excluded } = pool;
-  for (let round = 0; round < CLAIMS_MAX; round++) {
-    const codes = await core.store.claim(trx, sku, needed, expires_after, excluded);
+  let spare = 0;
+  for (let round = 1; ; round++) {
+    const limit = needed + spare;
+    const codes = await core.store.claim(trx, sku, limit, expires_after, excluded);
     // Fewer than wanted is "out of stock" only if nobody else holds the rest: a holder may yet roll back.
     const available =
       codes.length < needed ? await core.store.countAvailable(trx, sku, needed, expires_after, excluded) : 0;
     if (available > codes.length) throw new VaultRetry(`codes of ${sku} are being issued by another transaction`);
     const unreadable = await unreadableOf(core, trx, codes);
-    if (unreadable.length === 0) return codes;
     await quarantineUnreadable(core, trx, unreadable);
+    const damaged = new Set(unreadable);
+    const readable = damaged.size === 0 ? codes : codes.filter((code) => !damaged.has(code));
+    if (readable.length >= needed || codes.length < limit || round >= CLAIMS_MAX) return readable.slice(0, needed);
+    // Damage comes in stretches: look further each time.
+    spare = Math.max(64, spare * 2);
   }
-  throw new VaultError('unauthentic', `too many codes of ${sku} cannot be opened`, {
-    field: 'sku',
-    fix: 'Run `kamigate vault verify`: rows of this SKU were damaged or moved.',
-  });
 }
 
 /** Opens each code and returns those that fail: what is issued has been proven to open. */

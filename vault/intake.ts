@@ -24,8 +24,8 @@ import { fingerprint } from './seal.js';
 import { type Bytes, type Row, readRows, type SheetFormat } from './sheet.js';
 import type { PlainCode, Trx } from './types.js';
 
-/** Lines looked at together: one comparison with the stock, and on commit one short transaction. */
-const SLICE = 250;
+/** Lines looked at together, and on commit one transaction: some 50 ms, which orders meanwhile can wait. */
+const SLICE = 1000;
 /** Lines of one import; its fingerprints are kept in memory to find doubles. */
 export const LINES_MAX = 2 ** 20;
 /** Verdicts listed one by one; counts go on. */

@@ -45,6 +45,8 @@ import type {
 } from './types.js';
 import { type VerifyOptions, type VerifyReport, verifyVault } from './verify.js';
 
+export type { Affected, Freeze, Policy } from './control.js';
+export type { VaultFigures } from './figures.js';
 export type * from './types.js';
 
 export interface VaultOptions extends VaultDialect {

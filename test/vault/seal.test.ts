@@ -94,11 +94,11 @@ describe('vectors', () => {
   test.each(vectors.fingerprints)('fingerprint: $title', ({ key, sku, identity, fingerprint: expected }) => {
     expect(fingerprint(hex(key), sku, hex(identity)).toString('hex')).toBe(expected);
     const message = Buffer.concat([Buffer.from(JSON.stringify(['kamigate.fingerprint', 1, sku])), hex(identity)]);
-    expect(createHmac('sha256', hex(key)).update(message).digest('hex')).toBe(expected);
+    expect(createHmac('sha256', hex(key)).update(message).digest('hex').slice(0, 32)).toBe(expected);
     const hmac = forge.hmac.create();
     hmac.start('sha256', hex(key).toString('binary'));
     hmac.update(message.toString('binary'));
-    expect(hmac.digest().toHex()).toBe(expected);
+    expect(hmac.digest().toHex().slice(0, 32)).toBe(expected);
   });
 
   test.each(vectors.derived)('derived key: $label', ({ secret, label, key }) => {

@@ -26,10 +26,10 @@ export interface VaultWorld {
 export async function openVaultWorld(options: Partial<VaultOptions> = {}): Promise<VaultWorld> {
   const { database, url, close } = await openTestDatabase();
   const keys = `1 ${randomBytes(32).toString('base64')}`;
-  const keyring = createKeyring(keyText('the test', keys));
+  const keyring = options.keyring ?? createKeyring(keyText('the test', keys));
   const clock = { now: START };
   const { dialect, can_skip_locked } = database;
-  const vault = createVault({ keyring, now: () => clock.now, dialect, can_skip_locked, ...options });
+  const vault = createVault({ now: () => clock.now, dialect, can_skip_locked, ...options, keyring });
   return { database, url, keys, keyring, vault, clock, tx: (fn) => atomic(database, 'test', fn), close };
 }
 

@@ -6,7 +6,7 @@ const CODE = 64;
 /** Four fields of 4,096 bytes, their lengths, nonce and tag. A varbinary: half the wire and disk of hex, no base64 to undo. */
 const SEALED = 17_000;
 const WRAPPED = 128;
-const HASH = 32;
+const FINGERPRINT = 16;
 /** The last moment a date can name: the code never expires, and sorts last. */
 const NEVER = 8_640_000_000_000_000;
 
@@ -122,8 +122,8 @@ export async function up(knex: Knex): Promise<void> {
     table.integer('key_version').notNullable();
     table.binary('sealed', SEALED).notNullable();
     // Two slots: while the fingerprint key is replaced both are filled; otherwise one is null throughout.
-    table.binary('fingerprint_a', HASH).unique({ indexName: 'codes_fingerprint_a' });
-    table.binary('fingerprint_b', HASH).unique({ indexName: 'codes_fingerprint_b' });
+    table.binary('fingerprint_a', FINGERPRINT).unique({ indexName: 'codes_fingerprint_a' });
+    table.binary('fingerprint_b', FINGERPRINT).unique({ indexName: 'codes_fingerprint_b' });
     // The SKU is in the key so that an issue can only point at a code of its own SKU.
     table.primary(['code_id', 'sku']);
     table.index(['sku', 'state', 'expires_at', 'code_id'], 'codes_claim');

@@ -5,12 +5,14 @@ import * as spine from './0001_spine.js';
 import * as vault from './0002_vault.js';
 import * as vaultControl from './0003_vault_control.js';
 import * as catalog from './0010_catalog.js';
+import * as routing from './0020_routing.js';
 
 const MIGRATIONS: { name: string; up: (knex: Knex) => Promise<void> }[] = [
   { name: '0001_spine', up: spine.up },
   { name: '0002_vault', up: vault.up },
   { name: '0003_vault_control', up: vaultControl.up },
   { name: '0010_catalog', up: catalog.up },
+  { name: '0020_routing', up: routing.up },
 ];
 
 /** Brings the schema to the newest version and returns the names it applied. Safe to call from several processes. */

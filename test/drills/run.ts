@@ -1,0 +1,56 @@
+// Runs drills at full size: `npm run drill -- <name>…`, or `all`. Prints the figures; exits 1 on any violation. The
+// database is SQLite in a temporary folder, or a new one on the server KAMIGATE_DATABASE_URL names.
+import { type DrillReport, printReport } from './report.js';
+
+/** Name → how its full size is run. */
+const DRILLS: Record<string, () => Promise<DrillReport>> = {
+  'vault-issue': async () => {
+    const { run, FULL } = await import('./vault-issue.js');
+    return run(FULL);
+  },
+  'vault-bytes': async () => {
+    const { run, FULL } = await import('./vault-bytes.js');
+    return run(FULL);
+  },
+  'vault-tamper': async () => {
+    const { run, FULL } = await import('./vault-tamper.js');
+    return run(FULL);
+  },
+  'vault-ledger': async () => {
+    const { run, FULL } = await import('./vault-ledger.js');
+    return run(FULL);
+  },
+  'vault-canary': async () => {
+    const { run, FULL } = await import('./vault-canary.js');
+    return run(FULL);
+  },
+  'vault-restore': async () => {
+    const { run, FULL } = await import('./vault-restore.js');
+    return run(FULL);
+  },
+  'vault-rotate': async () => {
+    const { run, FULL } = await import('./vault-rotate.js');
+    return run(FULL);
+  },
+  'vault-speed': async () => {
+    const { run, FULL } = await import('./vault-speed.js');
+    return run(FULL);
+  },
+};
+
+const wanted = process.argv.slice(2);
+const names = wanted.includes('all') ? Object.keys(DRILLS) : wanted;
+const unknown = names.filter((name) => !DRILLS[name]);
+if (names.length === 0 || unknown.length > 0) {
+  console.error(
+    `${unknown.length > 0 ? `no drill ${unknown.join(', ')}` : 'name a drill'}\ntry one of: ${Object.keys(DRILLS).join(', ')}, all`,
+  );
+  process.exit(2);
+}
+let violations = 0;
+for (const name of names) {
+  const report = await DRILLS[name]!();
+  violations += report.violations.length;
+  console.log(printReport(report));
+}
+process.exit(violations === 0 ? 0 : 1);
