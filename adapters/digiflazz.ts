@@ -10,7 +10,7 @@ import type { Desk, Found, Kind, Message, Offer, Outcome, Purchase, Supplier, Wi
 import * as say from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { postJson } from './kit/sending.js';
-import { compactJson, hmac, md5, sameHex } from './kit/signing.js';
+import { compactJson, hmac, md5, sameText } from './kit/signing.js';
 
 const DAY_MS = 86_400_000;
 // Refused before anything was written down: said of a resend, they tell nothing about what was sent before it.
@@ -93,8 +93,7 @@ export const digiflazz: Supplier = {
     if (purchase.quantity !== 1) {
       return { outcome: 'refused', reason: 'limit_reached', message: 'Digiflazz sells one unit per order' };
     }
-    const sent = await order(purchase, wire);
-    return orderOutcome(sent, purchase.kind);
+    return orderOutcome(await order(purchase, wire), purchase.kind);
   },
 
   async lookup(purchase, wire): Promise<Found> {
@@ -165,10 +164,9 @@ async function call(wire: Wire, url: string, fields: object, bound: string, buys
 }
 
 function isSigned({ headers, body }: Message, desk: Desk): boolean {
-  const signature = headers['x-hub-signature'];
-  return (
-    signature?.startsWith('sha1=') === true &&
-    sameHex(signature.slice(5), hmac('sha1', desk.credential('webhook_secret'), body))
+  return sameText(
+    headers['x-hub-signature']?.toLowerCase(),
+    `sha1=${hmac('sha1', desk.credential('webhook_secret'), body)}`,
   );
 }
 
@@ -193,8 +191,7 @@ function orderOutcome(data: unknown, kind: Kind): Outcome {
 
 // A callback does not say which kind it is about, so what may be a code is treated as one.
 function goodsOf(sn: string | undefined, kind: Kind) {
-  if (sn === undefined) return {};
-  return kind === 'code' ? { codes: [say.code({ pin: sn })] } : { receipt: sn };
+  return kind === 'code' ? { codes: sn ? [say.code({ pin: sn })] : [] } : sn ? { receipt: sn } : {};
 }
 
 function offerOf(row: unknown, now: number): Offer {

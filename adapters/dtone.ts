@@ -3,10 +3,10 @@
 // What surprised us
 // - Only the class of a status decides; the words behind it give the reason.
 // - A used reference is refused with 1007001 and not replayed: that says "it is here, ask", never "it failed".
-// - Callbacks are not signed at all, so whatever they say only makes us ask.
+// - Callbacks are not signed, so whatever they say only makes us ask.
 // - A product is `<id>`, and `<id>:<amount>:<unit>` for a free amount: what we pay, or with `:destination` behind it what
 //   the recipient gets.
-import type { Found, Offer, Outcome, Purchase, Reason, Supplier, Wire } from './kit/contract.js';
+import type { Found, Money, Offer, Outcome, Purchase, Reason, Supplier, Wire } from './kit/contract.js';
 import { acknowledge, byRefusal, byStatus, code, each, orUnreadable, saidNo, unanswered } from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { postJson, withQuery } from './kit/sending.js';
@@ -43,14 +43,9 @@ export const dtone: Supplier = {
     reversible: true,
   },
   statuses: {
-    '1': 'accepted',
-    '2': 'accepted',
-    '3': { refused: 'declined' },
-    '4': { refused: 'declined' },
-    '5': 'accepted',
+    ...each([1, 2, 5], 'accepted'),
     '7': 'delivered',
-    '8': { refused: 'declined' },
-    '9': { refused: 'declined' },
+    ...each([3, 4, 8, 9], { refused: 'declined' }),
   },
   refusals: {
     ...each([1000400, 1003002, 1003003, 1003101, 1003201, 1005503], 'request_invalid'),
@@ -82,10 +77,8 @@ export const dtone: Supplier = {
 
   async lookup(purchase, wire): Promise<Found> {
     const { reference, supplier_reference } = purchase;
-    const url = supplier_reference
-      ? `/transactions/${encodeURIComponent(supplier_reference)}`
-      : withQuery('/transactions', { external_id: reference });
-    const { status, body } = await get(wire, url);
+    const one = supplier_reference && `/transactions/${encodeURIComponent(supplier_reference)}`;
+    const { status, body } = await get(wire, one || withQuery('/transactions', { external_id: reference }));
     if (status >= 400) return unanswered(errorsOf(body).join(', '));
     if (supplier_reference) return transactionOutcome(body);
     const rows = read.listAt(body, '');
@@ -100,18 +93,16 @@ export const dtone: Supplier = {
     const { status, headers, body } = await get(wire, withQuery('/products', { page, per_page: PAGE_SIZE }));
     if (status >= 400) throw saidNo(dtone, errorsOf(body)[0]);
     const rows = read.listAt(body, '');
-    const total = Number(headers['x-total'] ?? Number.NaN);
-    const next = read.nextPage(page, rows.length, PAGE_SIZE, Number.isNaN(total) ? undefined : total);
-    return { offers: rows.map(offerOf), next };
+    const next = headers['x-next-page'] ?? read.nextPage(page, rows.length, PAGE_SIZE);
+    return { offers: rows.map(offerOf), next: next || null };
   },
 
   async readBalance(wire) {
     const { status, body } = await get(wire, '/balances');
     if (status >= 400) throw saidNo(dtone, errorsOf(body)[0]);
     const balances = read.listAt(body, '');
-    const unit = wire.option('unit');
-    const ours = balances.find((one) => read.maybeTextAt(one, 'unit') === unit);
-    const paying = ours ?? (balances.length === 1 ? balances[0] : undefined);
+    const ours = balances.find((one) => read.maybeTextAt(one, 'unit') === wire.option('unit'));
+    const paying = ours ?? balances[balances.length === 1 ? 0 : -1];
     return read.money(read.textAt(paying, 'available'), read.textAt(paying, 'unit'));
   },
 
@@ -153,10 +144,8 @@ function orderBody(purchase: Purchase, wire: Wire): object {
   };
 }
 
-/** Digits go out as a JSON number; anything else is no id or amount of theirs and they will say so. */
-function numeric(text: string): number | string {
-  return /^\d{1,15}(\.\d{1,8})?$/.test(text) ? Number(text) : text;
-}
+// Digits go out as a JSON number; anything else is no id or amount of theirs and they will say so.
+const numeric = (text: string) => (/^\d{1,15}(\.\d{1,8})?$/.test(text) ? Number(text) : text);
 
 // What else a product asks for comes as `sender.last_name`, or bare for the credit party: `account_qualifier`.
 function partiesOf({ recipient }: Purchase, identifier: string): Record<string, Record<string, string>> {
@@ -174,15 +163,14 @@ const CREDIT = 'credit_party_identifier';
 // ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function errorsOf(body: unknown): [string, ...string[]] {
-  const [first, ...more] = read.listAt(body, 'errors').map((error) => read.textAt(error, 'code'));
-  return [first ?? read.textAt(body, 'errors.0.code'), ...more];
+  const [, ...more] = read.listAt(body, 'errors').map((error) => read.textAt(error, 'code'));
+  return [read.textAt(body, 'errors.0.code'), ...more];
 }
 
 // Of several errors the doubtful one counts.
 function refusedBy(body: unknown): Outcome {
-  const codes = errorsOf(body);
-  const doubtful = codes.find((one) => typeof dtone.refusals[one] !== 'string');
-  return byRefusal(dtone, doubtful ?? codes[0], { message: read.maybeTextAt(body, 'errors.0.message') });
+  const doubtful = errorsOf(body).find((one) => typeof dtone.refusals[one] !== 'string');
+  return byRefusal(dtone, doubtful ?? errorsOf(body)[0], { message: read.maybeTextAt(body, 'errors.0.message') });
 }
 
 function transactionOutcome(transaction: unknown): Outcome {
@@ -190,9 +178,8 @@ function transactionOutcome(transaction: unknown): Outcome {
   const told = { supplier_reference: read.textAt(transaction, 'id'), message: words };
   const outcome = byStatus(dtone, read.textAt(transaction, 'status.class.id'), told, () => goodsOf(transaction));
   if (outcome.outcome === 'refused') return { ...outcome, reason: reasonOf(words) ?? outcome.reason };
-  const amount = read.maybeTextAt(transaction, 'prices.wholesale.amount');
-  const unit = read.maybeTextAt(transaction, 'prices.wholesale.unit');
-  return amount && unit ? { ...outcome, cost: costOf(transaction) } : outcome;
+  const cost = costOf(transaction);
+  return cost ? { ...outcome, cost } : outcome;
 }
 
 // `DECLINED-INVALID-CREDIT-PARTY`; a reason that no table holds leaves it at the class.
@@ -207,26 +194,25 @@ function goodsOf(transaction: unknown) {
   return { ...(pin || serial ? { codes: [code({ pin, serial })] } : {}), ...(receipt ? { receipt } : {}) };
 }
 
-function costOf(row: unknown) {
-  const price = read.money(read.textAt(row, 'prices.wholesale.amount'), read.textAt(row, 'prices.wholesale.unit'));
-  const fee = read.toE4(read.maybeTextAt(row, 'prices.wholesale.fee') ?? '0');
-  return { ...price, amount_e4: price.amount_e4 + fee };
+function costOf(row: unknown): Money | undefined {
+  const [amount, unit, fee = '0'] = PRICE.map((name) => read.maybeTextAt(row, `prices.wholesale.${name}`));
+  if (!amount || !unit) return undefined;
+  return { ...read.money(amount, unit), amount_e4: read.toE4(amount) + read.toE4(fee) };
 }
+const PRICE = ['amount', 'unit', 'fee'];
 
+// The amounts of a ranged product are bounds: its cost is known only when the amount is named.
 function offerOf(row: unknown): Offer {
   const type = read.textAt(row, 'type');
-  const is_fixed = type.startsWith('FIXED');
-  const region = read.maybeTextAt(row, 'operator.country.iso_code');
-  const brand = read.maybeTextAt(row, 'operator.name');
+  const [region, brand] = ['country.iso_code', 'name'].map((path) => read.maybeTextAt(row, `operator.${path}`));
   return {
     product: read.textAt(row, 'id'),
     name: read.textAt(row, 'name'),
     kind: type.includes('_PIN_') ? 'code' : 'recharge',
-    // The amounts of a ranged product are bounds, and its cost is known only when the amount is named.
-    cost: is_fixed && read.at(row, 'prices.wholesale') ? costOf(row) : null,
+    cost: (type.startsWith('FIXED') && costOf(row)) || null,
     stock: null,
     available: true,
-    ...(region ? { region } : {}),
-    ...(brand ? { brand } : {}),
+    ...(region && { region }),
+    ...(brand && { brand }),
   };
 }

@@ -12,7 +12,6 @@ import * as read from './kit/reading.js';
 import { postJson, withQuery } from './kit/sending.js';
 import { hmacSha256, sameHex } from './kit/signing.js';
 
-const PAGE_SIZE = 200;
 const STALE_MS = 300_000;
 const AIRTIME = '/operators?includeBundles=true&includeData=true&includePin=true&suggestedAmounts=true';
 const CARDS = '/products?includeRange=true&includeFixed=true';
@@ -41,7 +40,7 @@ export const reloadly: Supplier = {
   promises: {
     repeat_reference: 'is_rejected',
     lookup_by: 'reference',
-    // "After a grace period", which they do not name; half an hour is how long they say a failed number rests.
+    // They name no grace period; half an hour is how long they say a failed number rests.
     absence: { proves_not_bought_after_ms: 1_800_000 },
     callback_trust: 'hint',
     cost_guard: false,
@@ -56,25 +55,27 @@ export const reloadly: Supplier = {
   refusals: {
     ...say.each(['INVALID_CREDENTIALS', 'INVALID_AUDIENCE', 'INVALID_TOKEN', 'TOKEN_EXPIRED'], 'credentials'),
     ...say.each(['INACTIVE_ACCOUNT', 'ACCOUNT_NOT_FOUND', '401', '403'], 'credentials'),
-    INSUFFICIENT_BALANCE: 'float_low',
     ...say.each(['OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE', 'COUNTRY_NOT_SUPPORTED'], 'sku_unknown'),
-    OPERATOR_NOT_IN_SERVICE: 'maintenance',
     ...say.each(['INVALID_AMOUNT_FOR_OPERATOR', 'INVALID_AMOUNT', 'INVALID_SENDER_PHONE'], 'request_invalid'),
     ...say.each(
       ['COULD_NOT_AUTO_DETECT_OPERATOR', 'INVALID_RECIPIENT_PHONE', 'INVALID_PHONE_NUMBER'],
       'recipient_invalid',
     ),
-    PHONE_RECENTLY_RECHARGED: 'duplicate',
     ...say.each(['MAX_DAILY_TRANSACTION_AMOUNT_REACHED', 'MAX_DAILY_TRANSACTION_COUNT_REACHED'], 'limit_reached'),
     ...say.each(['TOPUP_TRANSACTION_FAILED', 'TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT'], null),
+    ...{
+      INSUFFICIENT_BALANCE: 'float_low',
+      OPERATOR_NOT_IN_SERVICE: 'maintenance',
+      PHONE_RECENTLY_RECHARGED: 'duplicate',
+    },
     ...{ 'out of stock': 'out_of_stock', '404': 'declined', '429': 'busy' },
   },
 
   // ── Verbs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async session(wire) {
-    const [client_id, client_secret] = [wire.credential('client_id'), wire.credential('client_secret')];
-    const asked = { client_id, client_secret, grant_type: 'client_credentials', audience: wire.base_url };
+    const keys = { client_id: wire.credential('client_id'), client_secret: wire.credential('client_secret') };
+    const asked = { ...keys, grant_type: 'client_credentials', audience: wire.base_url };
     const reply = await postJson(wire, wire.option('auth_url'), asked);
     const body = read.readJson(reply);
     if (reply.status >= 400) throw say.saidNo(reloadly, errorOf(reply.status, body));
@@ -87,21 +88,21 @@ export const reloadly: Supplier = {
       return { outcome: 'refused', reason: 'limit_reached', message: 'Reloadly sells one top-up at a time' };
     }
     const order = orderBody(is_card, purchase, wire);
-    const { error, body } = await call(wire, is_card, is_card ? '/orders' : '/topups', { order });
+    const { error, body } = await call(wire, is_card, is_card ? '/orders' : '/topups', order);
     if (error) return say.byRefusal(reloadly, error, { message: read.maybeTextAt(body, 'message') });
     return orderOutcome(body, is_card, wire);
   },
 
   async lookup(purchase, wire): Promise<Found> {
-    const { reference, supplier_reference: id } = purchase;
-    const is_card = sellsCards(wire, purchase);
+    const [id, is_card] = [purchase.supplier_reference, sellsCards(wire, purchase)];
     const reports = is_card ? '/reports/transactions' : '/topups/reports/transactions';
     const one = is_card ? `${reports}/${id}` : `/topups/${id}/status`;
-    const { error, body } = await call(wire, is_card, id ? one : withQuery(reports, { customIdentifier: reference }));
+    const search = withQuery(reports, { customIdentifier: purchase.reference });
+    const { error, body } = await call(wire, is_card, id ? one : search);
     if (error) return say.unanswered(error);
     if (id) return orderOutcome(body, is_card, wire);
     const rows = read.listAt(body, 'content');
-    const ours = rows.filter((row) => read.maybeTextAt(row, 'customIdentifier') === reference);
+    const ours = rows.filter((row) => read.maybeTextAt(row, 'customIdentifier') === purchase.reference);
     if (rows.length === 0) return { outcome: 'absent' };
     if (ours.length !== 1) return say.unanswered(`of ${rows.length} transactions ${ours.length} have this reference`);
     return orderOutcome(ours[0], is_card, wire);
@@ -109,11 +110,11 @@ export const reloadly: Supplier = {
 
   async listOffers(cursor, wire) {
     const [page, is_card] = [read.pageOf(cursor), sellsCards(wire)];
-    const { error, body } = await call(wire, is_card, withQuery(is_card ? CARDS : AIRTIME, { page, size: PAGE_SIZE }));
+    const { error, body } = await call(wire, is_card, withQuery(is_card ? CARDS : AIRTIME, { page, size: 200 }));
     if (error) throw say.saidNo(reloadly, error);
     const rows = read.listAt(body, 'content');
     const is_last = read.maybeTextAt(body, 'last') === 'true';
-    return { offers: rows.flatMap(offersOf), next: is_last ? null : read.nextPage(page, rows.length, PAGE_SIZE) };
+    return { offers: rows.flatMap(offersOf), next: is_last ? null : read.nextPage(page, rows.length, 200) };
   },
 
   async readBalance(wire) {
@@ -127,8 +128,7 @@ export const reloadly: Supplier = {
       const stamp = headers['x-reloadly-request-timestamp'] ?? '';
       const signed = hmacSha256(desk.credential('webhook_secret'), `${read.bodyText(body)}:${stamp}`);
       if (!sameHex(headers['x-reloadly-signature'], signed)) return say.rejected('signature', 'not signed by them');
-      const is_stale = Math.abs(desk.now - read.parseTime(stamp, 'Z')) > STALE_MS;
-      if (is_stale) return say.rejected('stale', 'the timestamp is too far from our clock');
+      if (Math.abs(desk.now - read.parseTime(stamp, 'Z')) > STALE_MS) return say.rejected('stale', 'from another time');
       const event = read.parseJson(read.bodyText(body));
       const status = read.textAt(event, 'data.status');
       // A callback holds no codes, so a successful gift card is still to be read.
@@ -165,7 +165,7 @@ function orderBody(is_card: boolean, { product, reference, quantity, recipient }
   return { operatorId: id, amount, useLocalAmount: unit === 'local', customIdentifier, ...to };
 }
 
-async function call(wire: Wire, is_card: boolean, url: string, { order, version = 'v1' }: Asked = {}) {
+async function call(wire: Wire, is_card: boolean, url: string, order?: object, version = 'v1') {
   const accept = `application/com.reloadly.${is_card ? 'giftcards' : 'topups'}-${version}+json`;
   const headers = { accept, authorization: `Bearer ${await wire.token()}`, 'content-type': 'application/json' };
   const get = () => wire.send({ method: 'GET', url, headers });
@@ -173,7 +173,6 @@ async function call(wire: Wire, is_card: boolean, url: string, { order, version 
   const body = read.readJson(reply);
   return { body, error: reply.status >= 400 ? errorOf(reply.status, body) : null };
 }
-type Asked = { order?: object; version?: string };
 
 // ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,21 +189,19 @@ async function orderOutcome(reply: unknown, is_card: boolean, wire: Wire): Promi
   const id = read.textAt(order, 'transactionId');
   const is_no = typeof (status && reloadly.statuses[status]) === 'object';
   const told = { supplier_reference: id, cost: is_no ? undefined : costOf(order) };
-  const [pin, serial, validity] = ['code', 'serial', 'validity'].map((at) =>
-    read.maybeTextAt(order, `pinDetail.${at}`),
-  );
+  const [pin, serial, validity, receipt] = PARTS.map((path) => read.maybeTextAt(order, path));
   const codes = pin || serial ? { codes: [say.code({ pin, serial, expires_at: read.expiryOf(validity, 'Z') })] } : {};
   // Older answers have no status: still at work, but a code that is there already is kept.
   if (!status && !pin) return { outcome: 'accepted', ...say.known(told) };
   if (!status) return { outcome: 'unknown', doubt: 'supplier_said', ...codes, ...say.known(told) };
-  const receipt = read.maybeTextAt(order, 'operatorTransactionId');
   const outcome = say.byStatus(reloadly, status, told, () => ({ ...codes, ...(receipt ? { receipt } : {}) }));
   if (outcome.outcome !== 'delivered' || !is_card) return outcome;
-  const cards = await call(wire, is_card, `/orders/transactions/${id}/cards`, { version: 'v2' }).catch(() => null);
+  const cards = await call(wire, is_card, `/orders/transactions/${id}/cards`, undefined, 'v2').catch(() => null);
   // What was bought stays bought when its codes cannot be read yet: a lookup reads them.
   if (!cards || cards.error) return { outcome: 'accepted', ...say.known(told) };
   return { ...outcome, codes: read.itemsAt(cards.body, '').map(cardOf) };
 }
+const PARTS = ['pinDetail.code', 'pinDetail.serial', 'pinDetail.validity', 'operatorTransactionId'];
 
 function cardOf(card: unknown) {
   const [number, pin, url] = ['cardNumber', 'pinCode', 'redemptionUrl'].map((path) => read.maybeTextAt(card, path));
@@ -213,37 +210,38 @@ function cardOf(card: unknown) {
 
 // `amount` of a gift-card order is an estimate: how amount, discount and fee combine is not documented.
 function costOf(order: unknown): Money | undefined {
-  const at = (path: string, named: string) => {
-    const currency = read.maybeTextAt(order, named);
-    return currency ? read.maybeMoneyAt(order, path, { currency, unit: 'main' }) : undefined;
-  };
-  const asked = at('requestedAmount', 'requestedAmountCurrencyCode');
-  const discount = read.toE4(read.maybeTextAt(order, 'discount') ?? '0');
-  const discounted = asked && { ...asked, amount_e4: asked.amount_e4 - discount };
-  return at('balanceInfo.cost', 'balanceInfo.currencyCode') ?? discounted ?? at('amount', 'currencyCode');
+  const at = (path: string) => read.maybeTextAt(order, path);
+  const [charged, currency, asked] = [at('balanceInfo.cost'), at('balanceInfo.currencyCode'), at('requestedAmount')];
+  if (charged && currency) return read.money(charged, currency);
+  const [whole, named] = asked ? [asked, at('requestedAmountCurrencyCode')] : [at('amount'), at('currencyCode')];
+  if (!whole || !named) return undefined;
+  return { ...read.money(whole, named), amount_e4: read.toE4(whole) - read.toE4((asked && at('discount')) || '0') };
 }
 
 // A free amount has no offer of its own: the SKU names it. A cost is less their discount, plus the fee on a card.
 function offersOf(row: unknown): Offer[] {
-  const is_card = read.at(row, 'productId') !== undefined;
-  const product = read.firstTextAt(row, ['productId', 'operatorId']) ?? read.textAt(row, 'id');
-  const name = read.firstTextAt(row, ['productName', 'name']) ?? product;
-  const kind = is_card || read.maybeTextAt(row, 'pin') === 'true' ? 'code' : 'recharge';
-  const available = (read.maybeTextAt(row, 'status') ?? 'ACTIVE') === 'ACTIVE';
-  const offer: Offer = { product, name, kind, cost: null, stock: null, available };
+  const [is_card, at] = [read.at(row, 'productId') !== undefined, (path: string) => read.maybeTextAt(row, path)];
+  const product = at('productId') ?? at('operatorId') ?? read.textAt(row, 'id');
+  const name = at('productName') ?? at('name') ?? product;
+  const kind = is_card || at('pin') === 'true' ? 'code' : 'recharge';
+  const offer: Offer = {
+    product,
+    name,
+    kind,
+    cost: null,
+    stock: null,
+    available: (at('status') ?? 'ACTIVE') === 'ACTIVE',
+  };
   const charged = read.itemsAt(row, is_card ? 'fixedSenderDenominations' : 'fixedAmounts');
   const faces = is_card ? read.itemsAt(row, 'fixedRecipientDenominations') : charged;
-  if (faces.length === 0) return [offer];
-  const ours = read.textAt(row, 'senderCurrencyCode');
-  const theirs = is_card ? read.textAt(row, 'recipientCurrencyCode') : ours;
-  const fee = read.toE4(read.maybeTextAt(row, 'senderFee') ?? '0');
-  const percent = read.toE4(read.firstTextAt(row, ['discountPercentage', 'internationalDiscount']) ?? '0');
-  return faces.map((face, at) => {
-    const face_value = read.money(read.textAt(face, ''), theirs);
+  const left = BigInt(1_000_000 - read.toE4(at('discountPercentage') ?? at('internationalDiscount') ?? '0'));
+  const offers = faces.map((face, index) => {
+    const face_value = read.money(read.textAt(face, ''), at(is_card ? 'recipientCurrencyCode' : 'senderCurrencyCode'));
+    const price = read.money(read.maybeTextAt(charged[index], '') ?? '0', at('senderCurrencyCode'));
+    const less = Number((BigInt(price.amount_e4) * left + 999_999n) / 1_000_000n);
+    const cost = less > 0 ? { ...price, amount_e4: less + read.toE4(at('senderFee') ?? '0') } : null;
     const amount = read.decimalText(face_value.amount_e4);
-    const price = read.money(read.maybeTextAt(charged[at], '') ?? '0', ours);
-    const left = (BigInt(price.amount_e4) * BigInt(1_000_000 - percent) + 999_999n) / 1_000_000n;
-    const cost = price.amount_e4 > 0 ? { ...price, amount_e4: Number(left) + fee } : null;
     return { ...offer, product: `${product}:${amount}`, name: `${name} ${amount}`, cost, face_value };
   });
+  return offers.length > 0 ? offers : [offer];
 }

@@ -1,35 +1,19 @@
 // Runa (formerly WeGift): gift cards of the whole world as payout links, whose codes are revealed by a second call.
-// Protocol: github.com/wegift/api-docs, version 2024-02-05.
-// What surprised us
+// Protocol: github.com/wegift/api-docs, version 2024-02-05. What surprised us
 // - The idempotency key is our reference, a random UUID. Whatever was answered first is answered for 30 days, errors too;
-//   after that the same key BUYS again. There is no lookup by it: where their id was lost, `lookup` sends the order
-//   again for a caller who sets `resend`.
+//   after that the same key BUYS again. Where their id was lost, `lookup` sends the order again if `resend` is set.
 // - A code may be issued only when it is first revealed, so it may be out of stock after the order succeeded. We reveal
 //   at once and call it delivered only then. Revealing answers HTTP 200 for errors too.
 // - A payout link opens without a key: it is as secret as a code.
 // - A product is `<code>:<face value>:<currency>`; the currency must be the product's own.
-import type {
-  Code,
-  Desk,
-  Found,
-  Message,
-  Offer,
-  Outcome,
-  Purchase,
-  Supplier,
-  Wire,
-  WireReply,
-} from './kit/contract.js';
-import { Unreadable } from './kit/contract.js';
+import type { Code, Desk, Found, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
 import * as say from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { postJson, withQuery } from './kit/sending.js';
 import { compactJson, sameText, standardWebhook } from './kit/signing.js';
 
-const DAY_MS = 86_400_000;
+const VERSION = '2024-02-05';
 const STALE_MS = 300_000;
-/** A no that was said before the key was looked at tells nothing about what was sent under it before. */
-const UNRECORDED = ['credentials', 'busy', 'duplicate'];
 
 // ── Facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -50,7 +34,7 @@ export const runa: Supplier = {
   limits: { requests: 300, per_ms: 60_000, concurrency: 4, deadline_ms: 60_000 },
   money: { currency: null, unit: 'main' },
   promises: {
-    repeat_reference: { returns_original_within_ms: 30 * DAY_MS },
+    repeat_reference: { returns_original_within_ms: 30 * 86_400_000 },
     lookup_by: 'resend',
     absence: 'proves_nothing',
     callback_trust: 'authenticated',
@@ -62,7 +46,6 @@ export const runa: Supplier = {
     PROCESSING: 'accepted',
     COMPLETED: 'delivered',
     FAILED: { refused: 'declined' },
-    // Of one payout, and of its revealing.
     ...say.each(['ACTIVE', 'CLAIMED', 'SUCCESS'], 'delivered'),
     ...say.each(['CANCELLED', 'EXPIRED', 'RE003', 'RE004', 'RE005', 'RE012'], { refused: 'declined' }),
     ...say.each(['RE006', 'RE007', 'RE008', 'RE009', 'RE010', 'RE999'], 'accepted'),
@@ -83,7 +66,6 @@ export const runa: Supplier = {
   // ── Verbs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async place(purchase, wire) {
-    // One unit is answered at once; more of them in one order only later.
     const mode = purchase.quantity === 1 ? 'sync' : 'async';
     const headers = { 'X-Idempotency-Key': purchase.reference, 'X-Execution-Mode': mode, ...authorized(wire) };
     const reply = await postJson(wire, '/order', compactJson(orderBody(purchase, wire)), { headers, buys: true });
@@ -100,15 +82,15 @@ export const runa: Supplier = {
     }
     if (!purchase.resend) return say.unanswered('their id is not known, and asking by a resend was not allowed');
     const outcome = await runa.place(purchase, wire);
-    const is_proof = outcome.outcome !== 'refused' || !UNRECORDED.includes(outcome.reason);
-    return is_proof ? outcome : say.unanswered(outcome.message);
+    // A no that was said before the key was looked at tells nothing about what was sent under it before.
+    const is_unheard = 'reason' in outcome && ['credentials', 'busy', 'duplicate'].includes(outcome.reason);
+    return is_unheard ? say.unanswered(outcome.message) : outcome;
   },
 
   async listOffers(cursor, wire) {
     const { error, body } = await get(wire, withQuery('/product', { after: cursor }));
     if (error) throw say.saidNo(runa, error);
-    const rows = Object.values(read.objectAt(body, '')).find(Array.isArray);
-    if (!rows) throw new Unreadable('the body holds no list of products');
+    const rows = read.listAt(body, ['catalog', 'products', 'data'].find((name) => read.at(body, name)) ?? 'catalog');
     return { offers: rows.flatMap(offersOf), next: read.maybeTextAt(body, 'pagination.cursors.after') ?? null };
   },
 
@@ -121,22 +103,22 @@ export const runa: Supplier = {
     return read.money(read.textAt(row, 'balance'), read.textAt(row, 'currency'));
   },
 
-  readCallback(message, desk) {
+  readCallback({ headers, body }, desk) {
     return say.orUnreadable(() => {
-      const stamp = message.headers['svix-timestamp'] ?? '';
-      if (!isSigned(message, desk, stamp)) {
-        return say.rejected('signature', 'no signature fits the webhook secret of this account');
-      }
-      const is_stale = !(Math.abs(desk.now - Number(stamp) * 1000) <= STALE_MS);
-      if (is_stale) return say.rejected('stale', 'the timestamp is too far from our clock');
-      const order = read.parseJson(read.bodyText(message.body));
-      const id = read.maybeTextAt(order, 'id');
+      const [id = '', stamp = ''] = ['svix-id', 'svix-timestamp'].map((name) => headers[name]);
+      const signature = standardWebhook(desk.credential('webhook_secret'), id, stamp, body);
+      const is_signed = headers['svix-signature']?.split(' ').some((one) => sameText(one, signature));
+      if (!is_signed) return say.rejected('signature', 'no signature fits the webhook secret of this account');
+      const is_fresh = Math.abs(desk.now - Number(stamp) * 1000) <= STALE_MS;
+      if (!is_fresh) return say.rejected('stale', 'the timestamp is too far from our clock');
+      const order = read.parseJson(read.bodyText(body));
+      const supplier_reference = read.maybeTextAt(order, 'id');
       // News of a product is about no order, and wants to be received all the same.
-      if (!id) return say.rejected('unreadable', 'no order in it', say.acknowledge('ok'));
-      const outcome = say.byStatus(runa, read.textAt(order, 'status'), { supplier_reference: id, cost: costOf(order) });
+      if (!supplier_reference) return say.rejected('unreadable', 'no order in it', say.acknowledge('ok'));
+      const outcome = say.byStatus(runa, read.textAt(order, 'status'), { supplier_reference, cost: costOf(order) });
       return {
         reference: read.maybeTextAt(order, 'description') ?? null,
-        supplier_reference: id,
+        supplier_reference,
         // The codes are still to be revealed.
         outcome: outcome.outcome === 'delivered' ? { ...outcome, outcome: 'accepted' } : outcome,
         trust: 'authenticated',
@@ -149,8 +131,7 @@ export const runa: Supplier = {
 // ── Builders ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function authorized(wire: Wire): Record<string, string> {
-  const fixed = { 'X-Api-Version': '2024-02-05', 'Content-Type': 'application/json' };
-  return { 'X-Api-Key': wire.credential('api_key'), ...fixed };
+  return { 'X-Api-Key': wire.credential('api_key'), 'X-Api-Version': VERSION, 'Content-Type': 'application/json' };
 }
 
 async function get(wire: Wire, url: string) {
@@ -162,104 +143,80 @@ function orderBody({ product, reference, quantity }: Purchase, desk: Desk): obje
   const [value, amount = '', currency = desk.option('currency')] = product.split(':');
   const face_value = /^\d{1,9}(\.\d{1,4})?$/.test(amount) ? Number(amount) : undefined;
   const item = { face_value, distribution_method: { type: 'PAYOUT_LINK' }, products: { type: 'SINGLE', value } };
-  return {
-    payment_method: { type: 'ACCOUNT_BALANCE', currency },
-    items: Array.from({ length: quantity }, () => item),
-    description: reference,
-    metadata: { reference },
-  };
-}
-
-function isSigned({ headers, body }: Message, desk: Desk, stamp: string): boolean {
-  const signature = standardWebhook(desk.credential('webhook_secret'), headers['svix-id'] ?? '', stamp, body);
-  return (headers['svix-signature'] ?? '').split(' ').some((one) => sameText(one, signature));
+  const items = Array.from({ length: quantity }, () => item);
+  const payment_method = { type: 'ACCOUNT_BALANCE', currency };
+  return { payment_method, items, description: reference, metadata: { reference } };
 }
 
 // ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function answerOf(reply: WireReply): { error: string | null; body: unknown } {
+function answerOf(reply: Awaited<ReturnType<Wire['send']>>) {
   const body = read.readJson(reply);
   const is_no = reply.status >= 400 || reply.status < 200;
   return { body, error: is_no ? (read.maybeTextAt(body, 'type') ?? String(reply.status)) : null };
 }
 
 async function orderOutcome(order: unknown, wire: Wire): Promise<Outcome> {
-  const told = { supplier_reference: read.textAt(order, 'id'), cost: costOf(order) };
-  const outcome = say.byStatus(runa, read.textAt(order, 'status'), told);
+  const status = read.textAt(order, 'status');
+  const told = { supplier_reference: read.textAt(order, 'id'), cost: status === 'FAILED' ? undefined : costOf(order) };
+  const outcome = say.byStatus(runa, status, told);
   if (outcome.outcome !== 'delivered') return outcome;
-  const units = await Promise.all(read.itemsAt(order, 'items').map((item) => unitOf(item, wire).catch(() => WAITING)));
-  const codes = units.flatMap((unit) => unit.code ?? []);
+  // What was bought stays bought when its code cannot be read yet: a lookup reads it.
+  const reveal = (item: unknown) => unitOf(item, wire).catch(() => ({ word: 'PROCESSING', codes: [] }));
+  const units = await Promise.all(read.itemsAt(order, 'items').map(reveal));
+  const codes = units.flatMap((unit) => unit.codes);
   const outcomes = units.map(({ word }) => say.byStatus(runa, word, { ...told, message: word }));
-  const first = (word: Outcome['outcome']) => outcomes.find((one) => one.outcome === word);
-  const doubtful = first('unknown');
-  if (doubtful) return { ...doubtful, codes } as Outcome;
-  if (first('accepted')) return first('accepted')!;
-  if (!first('refused')) return { ...outcome, codes };
-  if (!first('delivered')) return first('refused')!;
-  return { outcome: 'unknown', doubt: 'codes_missing', ...say.known(told), codes };
+  const [worst] = ['unknown', 'accepted', 'refused'].flatMap((word) => outcomes.filter((one) => one.outcome === word));
+  if (!worst) return { ...outcome, codes };
+  if (worst.outcome === 'unknown') return { ...worst, codes };
+  // Some are fine and some are not: what is fine is kept.
+  return codes.length === 0 ? worst : { ...say.known(told), outcome: 'unknown', doubt: 'codes_missing', codes };
 }
 
-type Unit = { word: string; code?: Code };
-// What was bought stays bought when its code cannot be read yet: a lookup reads it.
-const WAITING: Unit = { word: 'PROCESSING' };
-
 // The state of one payout, and its code if it has one.
-async function unitOf(item: unknown, wire: Wire): Promise<Unit> {
-  const status = read.maybeTextAt(item, 'payout.status') ?? 'ACTIVE';
+async function unitOf(item: unknown, wire: Wire): Promise<{ word: string; codes: Code[] }> {
+  const word = read.maybeTextAt(item, 'payout.status') ?? 'ACTIVE';
   const link = read.firstTextAt(item, ['payout.url', 'redemption_url']);
-  if (runa.statuses[status] !== 'delivered' || !link) return { word: status };
-  const payout = say.code({ link, expires_at: expiryOf(item, 'payout.expiry_date') });
-  if (wire.option('deliver') === 'link') return { word: status, code: payout };
+  if (runa.statuses[word] !== 'delivered' || !link) return { word, codes: [] };
+  const payout = say.code({ link, expires_at: expiryOf(read.maybeTextAt(item, 'payout.expiry_date')) });
+  if (wire.option('deliver') === 'link') return { word, codes: [payout] };
   // Their word for where the code is must not lead us to a stranger.
   const { hostname } = new URL(link);
-  if (!hostname.endsWith('.runa.io') && hostname !== new URL(wire.base_url).hostname)
-    return { word: 'RE001', code: payout };
+  if (!hostname.endsWith('.runa.io')) return { word: 'RE001', codes: [payout] };
   const reply = read.readJson(await wire.send({ method: 'GET', url: withQuery(link, { format: 'json' }) }));
-  const is_fine = read.textAt(reply, 'status') === 'SUCCESS';
-  const word = read.firstTextAt(reply, [
-    'error_code',
-    'e_code.error_code',
-    ...(is_fine ? ['e_code.status'] : []),
-    'status',
-  ])!;
-  return { word, code: runa.statuses[word] === 'delivered' ? codeOf(reply) : payout };
+  const said = read.firstTextAt(reply, ['error_code', 'e_code.error_code']) ?? read.textAt(reply, 'status');
+  const meaning = runa.statuses[said];
+  const kept = meaning === undefined || meaning === 'unknown' ? [payout] : [];
+  return { word: said, codes: meaning === 'delivered' ? [codeOf(reply)] : kept };
 }
 
 function codeOf(reply: unknown): Code {
-  const [value, pin, barcode, url] = ['code', 'pin', 'barcode_string', 'url'].map((name) =>
-    read.maybeTextAt(reply, `e_code.${name}`),
-  );
-  const number = value === url ? undefined : value;
-  const rest = barcode === value ? undefined : barcode;
-  const texts = number === undefined ? { number: rest } : { number, serial: rest };
-  return say.code({ ...texts, pin, link: url, expires_at: expiryOf(reply, 'e_code.expiry_date') });
+  const [value, pin, barcode, url, expiry] = PARTS.map((name) => read.maybeTextAt(reply, `e_code.${name}`));
+  const [number, serial] = [...new Set([value, barcode])].filter((text) => text && text !== url);
+  return say.code({ number, serial, pin, link: url, expires_at: expiryOf(expiry) });
 }
+const PARTS = ['code', 'pin', 'barcode_string', 'url', 'expiry_date'];
 
 // The year 3000 stands for never.
-function expiryOf(node: unknown, path: string): number | undefined {
-  const text = read.maybeTextAt(node, path);
-  return text?.startsWith('3000-01-01') ? undefined : read.expiryOf(text, 'Z');
-}
+const expiryOf = (text = '') => (text.startsWith('3000-01-01') ? undefined : read.expiryOf(text, 'Z'));
 
 function costOf(order: unknown) {
   const [total, currency] = ['total_price', 'currency'].map((path) => read.maybeTextAt(order, path));
   return total && currency ? read.money(total, currency) : undefined;
 }
 
-// An open amount has no offer of its own: the SKU names it. 0.1 is ten percent off, rounded up, before fees.
+// An open amount has no offer of its own: the SKU names it. 0.1 is ten percent off, before fees; rounded up.
 function offersOf(row: unknown): Offer[] {
   const [product, currency] = [read.textAt(row, 'code'), read.textAt(row, 'currency')];
   const name = read.maybeTextAt(row, 'name') ?? product;
-  const available = read.maybeTextAt(row, 'is_orderable') === 'true';
+  const available = read.at(row, 'is_orderable') === true;
   const offer: Offer = { product, name, kind: 'code', cost: null, stock: null, available };
-  const off = BigInt(read.toE4(read.maybeTextAt(row, 'discount_multiplier') ?? '0', { divisor: 1 }));
-  const faces = read.itemsAt(row, 'gift_card.denominations.available_list');
-  if (faces.length === 0) return [offer];
-  return faces.map((face) => {
+  const left = BigInt(10_000 - read.toE4(read.maybeTextAt(row, 'discount_multiplier') ?? '0'));
+  const offers = read.itemsAt(row, 'gift_card.denominations.available_list').map((face) => {
     const face_value = read.money(read.textAt(face, ''), currency);
-    const amount_e4 = face_value.amount_e4 - Number((BigInt(face_value.amount_e4) * off) / 10_000n);
+    const cost = { ...face_value, amount_e4: Number((BigInt(face_value.amount_e4) * left + 9_999n) / 10_000n) };
     const amount = read.decimalText(face_value.amount_e4);
-    const key = `${product}:${amount}:${currency}`;
-    return { ...offer, product: key, name: `${name} ${amount}`, cost: { amount_e4, currency }, face_value };
+    return { ...offer, product: `${product}:${amount}:${currency}`, name: `${name} ${amount}`, cost, face_value };
   });
+  return offers.length > 0 ? offers : [offer];
 }

@@ -9,8 +9,7 @@
 // - A product is `<sku>:<price>`, the price in rupees as text: `100.00`. The references of an account begin with the
 //   prefix they assigned, which must never change.
 import type { Code, Desk, Found, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
-import { Unreadable } from './kit/contract.js';
-import { byRefusal, byStatus, code, each, known, range, saidNo, unanswered } from './kit/outcomes.js';
+import { byRefusal, byStatus, code, each, range, saidNo, unanswered } from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { postJson, withQuery } from './kit/sending.js';
 import { compactJson, hmac, percentEncode, sortQuery } from './kit/signing.js';
@@ -145,9 +144,7 @@ async function call(wire: Wire, path: string, order?: object): Promise<{ status:
   return { status: reply.status, body: read.readJson(reply) };
 }
 
-function refnoOf({ reference }: Purchase, desk: Desk): string {
-  return desk.option('refno_prefix') + reference;
-}
+const refnoOf = ({ reference }: Purchase, desk: Desk) => desk.option('refno_prefix') + reference;
 
 function orderBody(purchase: Purchase, desk: Desk): object {
   const [sku, price] = purchase.product.split(':');
@@ -173,15 +170,16 @@ function errorOf(status: number, body: unknown): string {
 // The status alone has no cards: they are read by the order's id, and may still be in the making, or gone.
 async function orderOutcome(order: unknown, wire: Wire): Promise<Outcome> {
   const id = read.textAt(order, 'orderId');
-  const told = { supplier_reference: id, cost: costOf(order) };
+  const status = read.textAt(order, 'status');
+  const told = { supplier_reference: id, cost: status === 'CANCELED' ? undefined : costOf(order) };
   const cards = read.itemsAt(order, 'cards');
-  const outcome = byStatus(woohoo, read.textAt(order, 'status'), told, () => ({ codes: cards.map(cardOf) }));
+  const outcome = byStatus(woohoo, status, told, () => ({ codes: cards.map(cardOf) }));
   if (outcome.outcome !== 'delivered' || cards.length > 0) return outcome;
   const url = withQuery(`${ROOT}/order/${encodeURIComponent(id)}/cards/`, { offset: 0, limit: CARDS_MAX });
   // What was bought stays bought when its cards cannot be read yet: a lookup reads them.
   const reply = await call(wire, url).catch(() => ({ status: 409, body: null }));
-  if (reply.status === 410) return byStatus(woohoo, read.maybeTextAt(reply.body, 'state') ?? 'CANCELED', told);
-  if (reply.status >= 400) return { outcome: 'accepted', ...known(told) };
+  const state = read.maybeTextAt(reply.body, 'state') ?? (reply.status === 410 ? 'CANCELED' : 'PROCESSING');
+  if (reply.status >= 400) return byStatus(woohoo, state, { supplier_reference: id });
   return { ...outcome, codes: read.itemsAt(reply.body, 'cards').map(cardOf) };
 }
 
@@ -204,9 +202,7 @@ async function categoryOf(wire: Wire): Promise<string> {
   if (chosen) return chosen;
   const { status, body } = await call(wire, `${ROOT}/catalog/categories`);
   if (status >= 400) throw saidNo(woohoo, errorOf(status, body));
-  const id = read.firstTextAt(body, ['id', '0.id', 'categories.0.id']);
-  if (id === undefined) throw new Unreadable('id of the root category is missing');
-  return id;
+  return read.firstTextAt(body, ['id', '0.id']) ?? read.textAt(body, 'categories.0.id');
 }
 
 // Costs are terms of the contract, and stock is not told: a product that is listed is on sale.

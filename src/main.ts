@@ -2,21 +2,34 @@
 import type { Supplier } from '../adapters/kit/contract.js';
 import type { Keyring } from '../vault/keyring.js';
 import { createVault, type Vault } from '../vault/vault.js';
+import { type AlertOptions, type Alerts, createAlerts } from './alerts.js';
+import { type Catalog, createCatalog } from './catalog/catalog.js';
+import type { SweepOptions } from './catalog/sweep.js';
 import type { Database } from './db/connect.js';
-import { createJobs, type Jobs } from './jobs.js';
+import { createGauges, GAUGE_DEFAULTS, type GaugeOptions, type Gauges } from './gauges.js';
+import { createJobs, type Job, type JobReport, type Jobs } from './jobs.js';
 import type { Logger } from './log.js';
-import { createMetrics, type Metrics } from './metrics.js';
-import { engineObserver } from './observe.js';
+import {
+  callObserver,
+  countingLogger,
+  engineObserver,
+  measureDatabase,
+  measuredVault,
+  type ToBase,
+} from './observe.js';
 import { createBell } from './orders/announce.js';
 import { type CallbackDeps, receiveCallback } from './orders/callbacks.js';
 import type { Engine, EngineOptions, Phase } from './orders/engine.js';
 import { createFulfilment, type Fulfilment } from './orders/fulfil.js';
+import { createHealth } from './orders/health-book.js';
 import { createOrders, type Orders } from './orders/orders.js';
 import { lookUpDue, renewOwned, resumeDue } from './orders/resolve.js';
-import { createAuthenticator, type Authenticator } from './storefronts/accounts.js';
+import { createMetrics, type Metrics } from './registry.js';
+import { type Authenticator, createAuthenticator } from './storefronts/accounts.js';
 import { createWebhookSender, type WebhookOptions, type WebhookSender } from './storefronts/webhooks.js';
 import { readAccount } from './suppliers/accounts.js';
-import { createChannels, type Channels } from './suppliers/channels.js';
+import { type Channels, createChannels } from './suppliers/channels.js';
+import { withManual } from './suppliers/manual.js';
 
 /** What a gateway is built of; the tests hand in a clock, a simulator's address and a database of their own. */
 export interface GatewayParts {
@@ -30,7 +43,7 @@ export interface GatewayParts {
   reach?: (phase: Phase) => void;
 }
 
-export interface GatewayOptions extends EngineOptions, WebhookOptions {
+export interface GatewayOptions extends EngineOptions, WebhookOptions, Partial<SweepOptions> {
   public_url: string;
   sweep_ms: number;
   key_cache_ms: number;
@@ -38,6 +51,11 @@ export interface GatewayOptions extends EngineOptions, WebhookOptions {
   reply_bytes_max: number;
   breaker: { volume_min: number; error_percent: number; window_ms: number; open_ms: number };
   process_metrics: boolean;
+  /** What `kamigate_build_info` says. */
+  version?: string;
+  gauges?: Partial<GaugeOptions>;
+  /** Notices to operators; null or left out: none are sent. */
+  alerts?: AlertOptions | null;
 }
 
 export interface Gateway {
@@ -47,43 +65,61 @@ export interface Gateway {
   fulfilment: Fulfilment;
   orders: Orders;
   channels: Channels;
+  catalog: Catalog;
   webhooks: WebhookSender;
   authenticator: Authenticator;
   jobs: Jobs;
   metrics: Metrics;
+  gauges: Gauges;
+  /** Null where no address for notices is set. */
+  alerts: Alerts | null;
   log: Logger;
-  receiveCallback: (account: string, message: Parameters<typeof receiveCallback>[2]) => ReturnType<typeof receiveCallback>;
+  receiveCallback: (
+    account: string,
+    message: Parameters<typeof receiveCallback>[2],
+  ) => ReturnType<typeof receiveCallback>;
   /** Takes no new work, waits for what runs (a call to a supplier is never cut), and closes every line. */
   stop(wait_ms: number): Promise<void>;
 }
 
 /** Wires a gateway; nothing runs until `jobs.start()`. The database is migrated already. */
 export function buildGateway(parts: GatewayParts): Gateway {
-  const { database, log, now, options } = parts;
+  const { database, now, options } = parts;
+  const supplierFor = withManual(parts.supplierFor);
   const metrics = createMetrics({ process_metrics: options.process_metrics });
-  const vault = createVault({
+  const log = countingLogger(parts.log, metrics);
+  const base_currency = options.base_currency ?? GAUGE_DEFAULTS.base_currency;
+  const gauge_options = { ...GAUGE_DEFAULTS, base_currency, ...options.gauges };
+  describeBuild(metrics, parts, gauge_options);
+  const toBase: ToBase = (amount_e4, currency) => gauges.toBase(amount_e4, currency);
+  const bare_vault = createVault({
     keyring: parts.keyring,
     now,
     dialect: database.dialect,
     can_skip_locked: database.can_skip_locked,
   });
+  const vault = measuredVault(bare_vault, metrics, toBase);
   const openText = vault.openText.bind(vault);
   const channels = createChannels({
-    readAccount: (account) => readAccount(database.read, { openText, supplierFor: parts.supplierFor }, account),
-    supplierFor: parts.supplierFor,
-    options: channelOptions(parts, metrics),
+    readAccount: (account) => readAccount(database.read, { openText, supplierFor }, account),
+    supplierFor,
+    options: channelOptions({ ...parts, log }, metrics),
   });
+  const gauges = createGauges({ database, vault, channels, metrics, now, options: gauge_options });
+  const alerts = options.alerts ? createAlerts({ gauges, options: options.alerts, metrics, log, now }) : null;
   const engine: Engine = {
     database,
     vault,
     channels,
-    supplierFor: parts.supplierFor,
+    health: createHealth({ database, channels, now }),
+    supplierFor,
     now,
     options,
     reach: parts.reach ?? (() => undefined),
     bell: createBell(),
-    observe: engineObserver(metrics, log),
+    observe: engineObserver(metrics, log, toBase),
   };
+  const catalog = createCatalog({ database, channels, supplierFor, now, log, options });
   const fulfilment = createFulfilment(engine);
   const orders = createOrders(engine, fulfilment, {
     orders_together_max: options.orders_together_max,
@@ -96,9 +132,17 @@ export function buildGateway(parts: GatewayParts): Gateway {
     now,
     random: Math.random,
     options,
-    observe: ({ storefront, result }) => metrics.count('notify_deliveries_total', { storefront, result }),
+    observe: ({ storefront, result, duration_ms }) => {
+      metrics.count('notify_deliveries_total', { storefront, result });
+      metrics.observe('notify_duration_seconds', {}, duration_ms / 1_000);
+    },
   });
-  const jobs = engineJobs(engine, fulfilment, webhooks, metrics, log, options);
+  const jobs = createJobs(
+    [...engineJobs(engine, fulfilment, webhooks, options), ...catalog.jobs, ...watchJobs(gauges, alerts, gauge_options)],
+    { now, onRun: jobObserver(metrics, log) },
+  );
+  metrics.onCollect(() => metrics.set('fulfil_queue', {}, fulfilment.size()));
+  measureDatabase(database, metrics);
   const callback_deps: CallbackDeps = {
     engine,
     fulfilment,
@@ -111,24 +155,33 @@ export function buildGateway(parts: GatewayParts): Gateway {
     fulfilment,
     orders,
     channels,
+    catalog,
     webhooks,
     authenticator: createAuthenticator({ database, now, ...options }),
     jobs,
     metrics,
+    gauges,
+    alerts,
     log,
     receiveCallback: (account, message) => receiveCallback(callback_deps, account, message),
     stop: async (wait_ms) => {
+      catalog.sweeper.stop();
       await jobs.stop();
       fulfilment.stop();
       await Promise.race([fulfilment.idle(), new Promise((resolve) => setTimeout(resolve, wait_ms).unref())]);
+      // What was learned last; losing it costs no more than learning it again.
+      await engine.health.write().catch((error: unknown) => engine.observe({ event: 'failure', where: 'fulfil', error }));
+      await gauges.release();
       await webhooks.close();
       await channels.close();
     },
   };
 }
 
-function channelOptions({ now, options, log }: GatewayParts, metrics: Metrics): Parameters<typeof createChannels>[0]['options'] {
-  const circuit = { closed: 0, half_open: 1, open: 2 } as const;
+function channelOptions(
+  { now, options, log }: GatewayParts,
+  metrics: Metrics,
+): Parameters<typeof createChannels>[0]['options'] {
   return {
     now,
     monotonic: () => performance.now(),
@@ -136,12 +189,8 @@ function channelOptions({ now, options, log }: GatewayParts, metrics: Metrics): 
     reply_bytes_max: options.reply_bytes_max,
     waiting_max: options.fulfil_waiting_max,
     breaker: options.breaker,
-    onCall: ({ account: supplier, operation, outcome, duration_ms }) => {
-      metrics.count('supplier_requests_total', { supplier, operation, outcome });
-      metrics.observe('supplier_request_duration_seconds', { supplier, operation }, duration_ms / 1_000);
-    },
+    onCall: callObserver(metrics, now),
     onBreaker: (supplier, { state, because }) => {
-      metrics.set('supplier_circuit_state', { supplier, scope: 'order' }, circuit[state]);
       metrics.count('supplier_circuit_transitions_total', { supplier, to: state });
       log.warn({ account: supplier, state, because }, 'circuit breaker');
     },
@@ -149,29 +198,39 @@ function channelOptions({ now, options, log }: GatewayParts, metrics: Metrics): 
   };
 }
 
-function engineJobs(
-  engine: Engine,
-  fulfilment: Fulfilment,
-  webhooks: WebhookSender,
-  metrics: Metrics,
-  log: Logger,
-  options: GatewayOptions,
-): Jobs {
+function engineJobs(engine: Engine, fulfilment: Fulfilment, webhooks: WebhookSender, options: GatewayOptions): Job[] {
   const { sweep_ms, lease_ms, pass_max } = options;
-  return createJobs(
-    [
-      { name: 'renew_leases', interval_ms: Math.floor(lease_ms / 3), run: () => renewOwned(engine, fulfilment) },
-      { name: 'resume_orders', interval_ms: sweep_ms, run: () => resumeDue(engine, fulfilment) },
-      { name: 'look_up', interval_ms: sweep_ms, run: () => lookUpDue(engine, fulfilment) },
-      { name: 'send_notices', interval_ms: Math.min(sweep_ms, 1_000), run: () => webhooks.deliverDue(pass_max) },
-    ],
-    {
-      now: engine.now,
-      onRun: ({ job, ok, duration_ms, error }) => {
-        metrics.count('jobs_total', { queue: job, result: ok ? 'ok' : 'retried' });
-        metrics.observe('job_duration_seconds', { queue: job }, duration_ms / 1_000);
-        if (!ok) log.error({ err: error, job }, 'job failed; it runs again at its next turn');
-      },
-    },
-  );
+  return [
+    { name: 'renew_leases', interval_ms: Math.floor(lease_ms / 3), run: () => renewOwned(engine, fulfilment) },
+    { name: 'resume_orders', interval_ms: sweep_ms, run: () => resumeDue(engine, fulfilment) },
+    { name: 'look_up', interval_ms: sweep_ms, run: () => lookUpDue(engine, fulfilment) },
+    { name: 'write_health', interval_ms: HEALTH_MS, run: () => engine.health.write() },
+    { name: 'probe_suppliers', interval_ms: HEALTH_MS, run: () => engine.health.probe() },
+    { name: 'send_notices', interval_ms: Math.min(sweep_ms, 1_000), run: () => webhooks.deliverDue(pass_max) },
+  ];
+}
+
+/** What one process learns of a supplier, the others know so soon. */
+const HEALTH_MS = 1_000;
+
+function watchJobs(gauges: Gauges, alerts: Alerts | null, { gauges_ms, vault_verify_ms }: GaugeOptions): Job[] {
+  const jobs: Job[] = [{ name: 'gauges', interval_ms: gauges_ms, run: () => gauges.refresh() }];
+  if (vault_verify_ms > 0)
+    jobs.push({ name: 'verify_vault', interval_ms: vault_verify_ms, run: () => gauges.verify() });
+  if (alerts) jobs.push({ name: 'alerts', interval_ms: gauges_ms, run: () => alerts.run() });
+  return jobs;
+}
+
+function jobObserver(metrics: Metrics, log: Logger): (report: JobReport) => void {
+  return ({ job, ok, duration_ms, error }) => {
+    metrics.count('jobs_total', { queue: job, result: ok ? 'ok' : 'failed' });
+    metrics.observe('job_duration_seconds', { queue: job }, duration_ms / 1_000);
+    if (job === 'gauges' && !ok) metrics.count('metrics_collect_errors_total', {});
+    if (!ok) log.error({ err: error, job }, 'job failed; it runs again at its next turn');
+  };
+}
+
+function describeBuild(metrics: Metrics, { database, options }: GatewayParts, { base_currency }: GaugeOptions): void {
+  metrics.set('build_info', { version: options.version ?? 'unknown', node_version: process.version }, 1);
+  metrics.set('config_info', { base_currency, database: database.dialect }, 1);
 }

@@ -39,6 +39,9 @@ const LAYERS: readonly [string, string][] = [
   ['src/log.ts', 'ground'],
   ['src/ids.ts', 'ground'],
   ['src/metrics.ts', 'ground'],
+  ['src/metric-words.ts', 'ground'],
+  ['src/registry.ts', 'ground'],
+  ['src/version.ts', 'ground'],
   ['src/db/', 'db'],
   ['src/suppliers/', 'suppliers'],
   ['src/storefronts/', 'storefronts'],
@@ -48,6 +51,10 @@ const LAYERS: readonly [string, string][] = [
   ['src/http/', 'http'],
   ['src/jobs.ts', 'jobs'],
   ['src/observe.ts', 'main'],
+  ['src/gauges.ts', 'main'],
+  ['src/figures.ts', 'main'],
+  ['src/publish.ts', 'main'],
+  ['src/alerts.ts', 'main'],
   ['src/main.ts', 'main'],
   ['src/open.ts', 'serve'],
   ['src/serve.ts', 'serve'],
@@ -72,8 +79,33 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   reports: ['ground', 'db', 'vault'],
   http: ['ground', 'db', 'suppliers', 'storefronts', 'catalog', 'orders', 'reports', 'vault', 'kit'],
   jobs: ['ground', 'db', 'suppliers', 'storefronts', 'catalog', 'orders', 'reports', 'vault'],
-  main: ['ground', 'db', 'suppliers', 'storefronts', 'catalog', 'orders', 'reports', 'vault', 'jobs', 'kit', 'adapters'],
-  serve: ['ground', 'db', 'main', 'http', 'jobs', 'vault', 'kit', 'adapters', 'orders', 'storefronts', 'suppliers', 'catalog'],
+  main: [
+    'ground',
+    'db',
+    'suppliers',
+    'storefronts',
+    'catalog',
+    'orders',
+    'reports',
+    'vault',
+    'jobs',
+    'kit',
+    'adapters',
+  ],
+  serve: [
+    'ground',
+    'db',
+    'main',
+    'http',
+    'jobs',
+    'vault',
+    'kit',
+    'adapters',
+    'orders',
+    'storefronts',
+    'suppliers',
+    'catalog',
+  ],
   cli: ['*'],
 };
 
@@ -124,7 +156,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   bottleneck: ['src/suppliers/channel.ts'],
   'p-queue': ['src/orders/fulfil.ts'],
   'node-forge': ['adapters/kit/legacy.ts', 'vault/pkcs12.ts'],
-  'prom-client': ['src/metrics.ts'],
+  'prom-client': ['src/registry.ts'],
   pino: ['src/log.ts'],
   commander: ['src/cli.ts', 'src/cli/'],
   'iconv-lite': ['adapters/kit/', 'vault/'],
@@ -136,7 +168,9 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
 test('each library is imported by its home alone', () => {
   const strays = sources.flatMap(({ path, imports }) =>
     imports
-      .filter(({ target, is_type }) => !is_type && HOMES[target] && !HOMES[target].some((home) => path.startsWith(home)))
+      .filter(
+        ({ target, is_type }) => !is_type && HOMES[target] && !HOMES[target].some((home) => path.startsWith(home)),
+      )
       .map(({ target }) => `${path} imports ${target}`),
   );
   expect(strays).toEqual([]);
@@ -173,16 +207,24 @@ describe('suppliers', () => {
 });
 
 test('every migration is registered, in order', () => {
-  const files = readdirSync(join(ROOT, 'src/db/migrations')).filter((name) => /^\d{4}_/.test(name)).sort();
+  const files = readdirSync(join(ROOT, 'src/db/migrations'))
+    .filter((name) => /^\d{4}_/.test(name))
+    .sort();
   const index = readFileSync(join(ROOT, 'src/db/migrations/index.ts'), 'utf8');
   const registered = [...index.matchAll(/name: '(\d{4}_[^']+)'/g)].map((match) => `${match[1]}.ts`);
   expect(registered).toEqual(files);
 });
 
 test('documents name only files that exist', () => {
-  const documents = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md'].filter((name) => existsSync(join(ROOT, name)));
+  const documents = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md'].filter((name) =>
+    existsSync(join(ROOT, name)),
+  );
   const missing = documents.flatMap((name) =>
-    [...readFileSync(join(ROOT, name), 'utf8').matchAll(/`((?:src|adapters|vault|config|test|grafana)\/[\w./-]+\.(?:ts|json|yaml|md))`/g)]
+    [
+      ...readFileSync(join(ROOT, name), 'utf8').matchAll(
+        /`((?:src|adapters|vault|config|test|grafana)\/[\w./-]+\.(?:ts|json|yaml|md))`/g,
+      ),
+    ]
       .map((match) => match[1]!)
       .filter((path) => !existsSync(join(ROOT, path)))
       .map((path) => `${name}: ${relative('.', path)}`),

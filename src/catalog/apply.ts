@@ -7,6 +7,7 @@ import type { Database } from '../db/connect.js';
 import { insertRows } from '../db/rows.js';
 import { GatewayError } from '../errors.js';
 import { type Change, type Issued, type Plan, type PlannedChange, type PlanParts, TABLES } from './changes.js';
+import { noteDeclaredCosts } from './declared-costs.js';
 import { makePlan } from './plan.js';
 
 /** What `runApply` would do now; changes it would refuse carry `blocked_by`. Writes nothing. */
@@ -40,6 +41,7 @@ export async function runApply(
 }
 
 async function writePlan(trx: Trx, plan: Plan, parts: PlanParts): Promise<void> {
+  await noteDeclaredCosts(trx, plan.changes, plan.now);
   // In the order of the tables: a source refers to its SKU and its account, a key to its storefront.
   for (const table of TABLES) {
     const changes = plan.changes.filter((change) => change.table === table);
@@ -77,7 +79,7 @@ async function findBlocked(handle: Knex | Trx, plan: Plan): Promise<void> {
 }
 
 function isRisky({ kind, action, fields }: PlannedChange): boolean {
-  if (kind === 'key') return false;
+  if (kind === 'key' || kind === 'rate') return false;
   if (action === 'disable') return true;
   return action === 'update' && fields.some(({ field }) => PINNED_FIELDS[kind]?.includes(field));
 }

@@ -26,7 +26,7 @@ export interface PlanParts {
   };
 }
 
-export type ChangeKind = 'account' | 'sku' | 'source' | 'storefront' | 'key';
+export type ChangeKind = 'account' | 'sku' | 'source' | 'storefront' | 'key' | 'rate';
 export type Cell = string | number | null;
 export interface FieldChange {
   field: string;
@@ -50,7 +50,7 @@ export interface Issued {
   secret: Shown;
 }
 
-export const TABLES = ['accounts', 'skus', 'sources', 'storefronts', 'api_keys'] as const;
+export const TABLES = ['accounts', 'skus', 'sources', 'storefronts', 'api_keys', 'rates'] as const;
 export type Table = (typeof TABLES)[number];
 export type Cells = Record<string, Cell>;
 export interface PlannedChange extends Change {
@@ -75,7 +75,19 @@ export interface ComparedSecret {
 export const SEALED = '[sealed]';
 
 /** Columns that say nothing to a reader of the plan. */
-const UNSHOWN = new Set(['source', 'created_at', 'seen_at', 'storefront']);
+const UNSHOWN = new Set([
+  'source',
+  'created_at',
+  'seen_at',
+  'storefront',
+  'declared_cost_e4',
+  'cost_state',
+  'offered_cost_e4',
+  'offered_currency',
+  'accepted_by',
+  'accepted_at',
+  'set_by',
+]);
 
 /** Whom a change is about. */
 export interface Target {

@@ -1,6 +1,7 @@
 // What an order's candidates are: every source of its SKU with its latest offer and its account's state.
 import type { Knex } from 'knex';
 import type { Trx } from '../db/atomic.js';
+import type { SourceRow } from './skus.js';
 
 export interface CandidateRow {
   source: string;
@@ -9,19 +10,28 @@ export interface CandidateRow {
   adapter: string;
   product: string;
   priority: number;
+  weight: number;
+  /** JSON: whom it serves; null: everybody. */
+  recipients: string | null;
   is_enabled: number;
   cost_e4: number | null;
   currency: string | null;
   stock: number | null;
   seen_at: number | null;
+  cost_state: SourceRow['cost_state'];
+  /** When the account's last whole list was begun, which confirms what it did not change. */
+  swept_at: number | null;
   account_is_enabled: number;
   account_paused_at: number | null;
+  /** JSON: when the supplier is closed; null: never. */
+  maintenance: string | null;
 }
 
 /** The sources of these SKUs, by SKU. */
 export async function readCandidates(handle: Knex | Trx, skus: readonly string[]): Promise<Map<string, CandidateRow[]>> {
   const rows = (await handle('sources')
     .join('accounts', 'accounts.account', 'sources.account')
+    .leftJoin('sweeps', 'sweeps.account', 'sources.account')
     .whereIn('sources.sku', [...skus])
     .select(
       'sources.source',
@@ -30,13 +40,18 @@ export async function readCandidates(handle: Knex | Trx, skus: readonly string[]
       'sources.product',
       'accounts.adapter',
       'sources.priority',
+      'sources.weight',
+      'sources.recipients',
       'sources.is_enabled',
       'sources.cost_e4',
       'sources.currency',
       'sources.stock',
       'sources.seen_at',
+      'sources.cost_state',
+      'sweeps.swept_at',
       'accounts.is_enabled as account_is_enabled',
       'accounts.paused_at as account_paused_at',
+      'accounts.maintenance',
     )) as CandidateRow[];
   const by_sku = new Map<string, CandidateRow[]>();
   for (const row of rows) {
@@ -52,7 +67,7 @@ export async function markSoldOut(trx: Trx, source: string, now: number): Promis
   await trx('sources').where({ source }).update({ stock: 0, seen_at: now, updated_at: now });
 }
 
-/** Its seen cost is out of date: a sweep reads it anew before all others. */
+/** Its seen cost is out of date: the sweep reads it anew before all others, and until then it is stale. */
 export async function markStale(trx: Trx, source: string): Promise<void> {
   await trx('sources').where({ source }).update({ seen_at: 0 });
 }

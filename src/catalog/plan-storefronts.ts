@@ -42,7 +42,14 @@ export function planStorefronts(
     const { storefront, name, currency } = entry;
     const row = known.get(storefront);
     const webhook_url = entry.webhook_url ?? null;
-    const cells = { name, currency, webhook_url, is_enabled: 1 };
+    const cells = {
+      name,
+      currency,
+      webhook_url,
+      accounts_only: listText(entry.accounts_only),
+      accounts_except: listText(entry.accounts_except),
+      is_enabled: 1,
+    };
     addChange(plan, storefrontTarget(storefront, row), cells, comparedWebhookSecret(plan, parts, row, entry));
     if (row?.webhook_url && row.webhook_url !== webhook_url) {
       plan.moves.push({ storefront, from_url: row.webhook_url, to_url: webhook_url });
@@ -53,6 +60,10 @@ export function planStorefronts(
     if (named.has(row.storefront) || !row.is_enabled) continue;
     addDisable(plan, storefrontTarget(row.storefront, row), { is_enabled: 0, updated_at: plan.now });
   }
+}
+
+function listText(list: readonly string[] | undefined): string | null {
+  return list ? JSON.stringify([...list].sort()) : null;
 }
 
 function storefrontTarget(storefront: string, row: StorefrontRow | undefined): Target {

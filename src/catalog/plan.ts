@@ -1,10 +1,10 @@
 // Compares the declared accounts, SKUs and sources with the rows there are: what to create, update and disable, field
 // by field. Writes nothing. Secrets are compared by opening what is sealed, and shown as changed or not, never as text.
 import type { Knex } from 'knex';
-import type { Declaration, DeclaredAccount, DeclaredSku } from '../../config/declaration.js';
+import type { Declaration, DeclaredAccount, DeclaredRate, DeclaredSku } from '../../config/declaration.js';
 import type { Trx } from '../db/atomic.js';
 import { newId } from '../ids.js';
-import { type AccountRow, CREDENTIALS_PURPOSE, credentialsText, VAULT_ACCOUNT } from '../suppliers/accounts.js';
+import { type AccountRow, CREDENTIALS_PURPOSE, credentialsText, MANUAL_ACCOUNT, VAULT_ACCOUNT } from '../suppliers/accounts.js';
 import {
   addChange,
   addDisable,
@@ -16,6 +16,7 @@ import {
   SEALED,
   type Target,
 } from './changes.js';
+import { dayOf, type RateRow } from './currencies.js';
 import { type ApiKeyRow, planKeys, planStorefronts } from './plan-storefronts.js';
 import type { SkuRow, SourceRow } from './skus.js';
 
@@ -25,16 +26,17 @@ const NOT_DECLARED = 'not_declared';
 /** Compares everything. `handle` may be an open transaction. */
 export async function makePlan(handle: Knex | Trx, declaration: Declaration, parts: PlanParts): Promise<Plan> {
   const plan: Plan = { now: parts.now(), changes: [], issued: [], moves: [] };
-  planAccounts(plan, parts, await handle('accounts'), declaration.accounts);
+  planAccounts(plan, parts, await handle('accounts'), declaration);
   planSkus(plan, await handle('skus'), declaration.skus);
   planSources(plan, await handle('sources'), declaration);
+  planRates(plan, declaration.rates.length === 0 ? [] : await handle('rates'), declaration);
   planStorefronts(plan, parts, await handle('storefronts'), declaration.storefronts);
   const keys: ApiKeyRow[] = await handle('api_keys').select('api_key_id', 'storefront', 'scopes', 'disabled_at');
   planKeys(plan, parts, keys, declaration.storefronts);
   return plan;
 }
 
-function planAccounts(plan: Plan, parts: PlanParts, rows: AccountRow[], declared: DeclaredAccount[]): void {
+function planAccounts(plan: Plan, parts: PlanParts, rows: AccountRow[], { accounts: declared, skus }: Declaration): void {
   const known = new Map(rows.map((row) => [row.account, row]));
   for (const entry of declared) {
     const row = known.get(entry.account);
@@ -45,13 +47,19 @@ function planAccounts(plan: Plan, parts: PlanParts, rows: AccountRow[], declared
       limits: sortedJson(entry.limits),
       currency: entry.currency,
       exposure_limit_e4: entry.exposure_limit,
+      float_min_e4: entry.float_min,
+      maintenance: entry.maintenance ? JSON.stringify(entry.maintenance) : null,
       is_enabled: 1,
     };
     addChange(plan, accountTarget(entry.account, row), cells, comparedCredentials(parts, row, entry));
   }
-  const vault = known.get(VAULT_ACCOUNT);
-  if (!vault) addChange(plan, accountTarget(VAULT_ACCOUNT, undefined), VAULT_ACCOUNT_CELLS);
-  const named = new Set([...declared.map((entry) => entry.account), VAULT_ACCOUNT]);
+  const needs_person = skus.some(({ sources }) => sources.some(({ account }) => account === MANUAL_ACCOUNT));
+  const of_ours = needs_person ? [VAULT_ACCOUNT, MANUAL_ACCOUNT] : [VAULT_ACCOUNT];
+  for (const account of of_ours) {
+    // Only made here: what an operator changes of it (a pause) stays.
+    if (!known.has(account)) addChange(plan, accountTarget(account, undefined), { ...OWN_ACCOUNT_CELLS, adapter: account });
+  }
+  const named = new Set([...declared.map((entry) => entry.account), VAULT_ACCOUNT, MANUAL_ACCOUNT]);
   for (const row of rows) {
     if (named.has(row.account) || !row.is_enabled) continue;
     addDisable(plan, accountTarget(row.account, row), { is_enabled: 0, updated_at: plan.now });
@@ -62,15 +70,16 @@ function accountTarget(account: string, row: AccountRow | undefined): Target {
   return { kind: 'account', table: 'accounts', name: account, key: { account }, row };
 }
 
-/** The vault's own account: no supplier, no address, no secret, and "no currency" in the words of ISO 4217. */
-const VAULT_ACCOUNT_CELLS: Cells = {
-  adapter: VAULT_ACCOUNT,
+/** The vault's account and a person's: no supplier, no address, no secret, and "no currency" in the words of ISO 4217. */
+const OWN_ACCOUNT_CELLS: Cells = {
   base_url: '',
   credentials_sealed: '',
   options: '{}',
   limits: '{}',
   currency: 'XXX',
   exposure_limit_e4: 0,
+  float_min_e4: 0,
+  maintenance: null,
   is_enabled: 1,
 };
 
@@ -105,6 +114,15 @@ function planSkus(plan: Plan, rows: SkuRow[], declared: DeclaredSku[]): void {
       deadline_ms: entry.deadline_ms,
       can_detach: entry.can_detach,
       vault_rank: entry.vault_rank,
+      strategy: entry.strategy ?? 'priority',
+      margin_min_bp: entry.margin_min_percent ?? null,
+      second_cost_e4: entry.second_cost ?? 0,
+      category: entry.category ?? null,
+      brand: entry.brand ?? null,
+      region: entry.region ?? null,
+      face_value_e4: entry.face_value?.amount ?? null,
+      face_currency: entry.face_value?.currency ?? null,
+      stale_after_ms: entry.stale_after_ms ?? null,
       is_enabled: 1,
     });
     if (change.action !== 'unchanged') change.cells.version = (row?.version ?? 0) + 1;
@@ -125,6 +143,8 @@ interface WantedSource {
   account: string;
   product: string;
   priority: number;
+  weight: number;
+  recipients: string | null;
   cost_e4: number | null;
   currency: string | null;
 }
@@ -145,7 +165,8 @@ function planSources(plan: Plan, rows: SourceRow[], declaration: Declaration): v
   }
   for (const row of rows) {
     const name = sourceName(row);
-    if (named.has(name) || !row.is_enabled) continue;
+    // What a person accepted is his to take back, not the file's silence.
+    if (named.has(name) || !row.is_enabled || row.accepted_by !== null) continue;
     addDisable(
       plan,
       { kind: 'source', table: 'sources', name, key: { source: row.source }, row },
@@ -155,32 +176,68 @@ function planSources(plan: Plan, rows: SourceRow[], declaration: Declaration): v
 }
 
 function sourceCells(wanted: WantedSource, row: SourceRow | undefined, now: number): Cells {
-  const { priority, cost_e4, currency } = wanted;
-  // A cost the file names is an offer seen now; one it leaves out is read from the supplier and stays.
-  const is_new_cost = cost_e4 !== null && (row?.cost_e4 !== cost_e4 || row.currency !== currency);
-  const cost = is_new_cost ? { cost_e4, currency, seen_at: now } : {};
+  const { priority, weight, recipients, cost_e4, currency } = wanted;
+  // A cost the file names is an offer seen now, until the supplier's own list names another; one it leaves out is read
+  // from the supplier and stays.
+  const is_new_cost = cost_e4 !== null && !isDeclared(row, cost_e4, currency);
+  const cost = is_new_cost
+    ? { cost_e4, currency, seen_at: now, cost_state: 'settled', offered_cost_e4: null, offered_currency: null }
+    : {};
+  const declared = { declared_cost_e4: cost_e4, accepted_by: null, accepted_at: null };
   if (!row) {
-    const none = { stock: null, cost_e4: null, currency: null, seen_at: null };
-    return { ...none, source: newId('src', now), priority, is_enabled: 1, disabled_reason: null, ...cost };
+    const unseen = { stock: null, cost_e4: null, currency: null, seen_at: null };
+    const settled = { cost_state: 'settled', offered_cost_e4: null, offered_currency: null };
+    return { ...unseen, ...settled, ...declared, source: newId('src', now), priority, weight, recipients, is_enabled: 1, disabled_reason: null, ...cost };
   }
   // Off for a reason that is not ours to overrule: the supplier no longer knew the product, or a person decided.
   const stays_off = !row.is_enabled && row.disabled_reason !== NOT_DECLARED;
-  return { priority, ...(stays_off ? {} : { is_enabled: 1, disabled_reason: null }), ...cost };
+  return { priority, weight, recipients, ...declared, ...(stays_off ? {} : { is_enabled: 1, disabled_reason: null }), ...cost };
+}
+
+/** The file said this already: what the supplier said since stands. */
+function isDeclared(row: SourceRow | undefined, cost_e4: number, currency: string | null): boolean {
+  if (!row || row.declared_cost_e4 !== cost_e4) return false;
+  const is_untouched = row.cost_e4 === cost_e4 && row.currency !== currency;
+  return row.cost_e4 !== null && !is_untouched;
+}
+
+/** Rates are only added to: one that the file names no more was still the rate of its day. */
+function planRates(plan: Plan, rows: RateRow[], { rates, file }: Declaration): void {
+  const known = new Map(rows.map((row) => [`${row.currency}/${row.base} ${row.as_of}`, row]));
+  for (const rate of rates) {
+    const key = { currency: rate.currency, base: rate.base, as_of: dayOf(rate.as_of) };
+    const name = `${rate.currency}/${rate.base} ${key.as_of}`;
+    const shown = `${rate.currency}/${rate.base} ${new Date(key.as_of).toISOString().slice(0, 10)}`;
+    const row = known.get(name);
+    const rate_e8 = rateE8(rate);
+    const set_by = row?.rate_e8 === rate_e8 ? row.set_by : `file:${file}`.slice(0, 128);
+    addChange(plan, { kind: 'rate', table: 'rates', name: shown, key, row }, { rate_e8, set_by });
+  }
+}
+
+function rateE8({ rate }: DeclaredRate): number {
+  const [whole = '', places = ''] = rate.split('.');
+  return Number(whole) * 100_000_000 + Number(places.padEnd(8, '0'));
 }
 
 /** The declared sources, and for each code SKU the vault, whose product is the SKU itself. */
 function wantedSources({ accounts, skus }: Declaration): WantedSource[] {
   const currencies = new Map(accounts.map((entry) => [entry.account, entry.currency]));
-  return skus.flatMap(({ sku, kind, sources }): WantedSource[] => {
-    const wanted = sources.map(({ account, product, priority, cost }) => {
+  return skus.flatMap(({ sku, kind, price, sources }): WantedSource[] => {
+    const wanted = sources.map(({ account, product, priority, cost, weight = 1, recipients }) => {
       const cost_e4 = cost ?? null;
-      return { sku, account, product, priority, cost_e4, currency: cost_e4 === null ? null : currencies.get(account)! };
+      // What a person spends is in the currency of the price.
+      const currency = cost_e4 === null ? null : (currencies.get(account) ?? price.currency);
+      const served = recipients ? JSON.stringify(recipients) : null;
+      return { sku, account, product, priority, weight, recipients: served, cost_e4, currency };
     });
     // What a code of the vault cost is known by batch, so its source has none.
-    const vault = { sku, account: VAULT_ACCOUNT, product: sku, priority: 0, cost_e4: null, currency: null };
+    const vault = { sku, account: VAULT_ACCOUNT, product: sku, ...OF_THE_VAULT };
     return kind === 'code' ? [...wanted, vault] : wanted;
   });
 }
+
+const OF_THE_VAULT = { priority: 0, weight: 1, recipients: null, cost_e4: null, currency: null };
 
 function sourceName({ sku, account, product }: Pick<SourceRow, 'sku' | 'account' | 'product'>): string {
   return `${sku} ← ${account}/${product}`;

@@ -21,6 +21,21 @@ export interface SkuRow {
   deadline_ms: number;
   can_detach: number;
   vault_rank: 'first' | 'last' | 'never';
+  /** How its sources are ranked. */
+  strategy: 'priority' | 'cheapest' | 'weighted' | 'balanced';
+  /** Least margin on the price, in hundredths of a percent; null: none beyond not losing. */
+  margin_min_bp: number | null;
+  /** What a second of waiting is worth, for `balanced`. */
+  second_cost_e4: number;
+  /** What limits of costs may be set for together. */
+  category: string | null;
+  /** What it is made of, for finding the supplier products that fit. */
+  brand: string | null;
+  region: string | null;
+  face_value_e4: number | null;
+  face_currency: string | null;
+  /** How old an offer may be before it is not bought from blindly; null: the gateway's own limit. */
+  stale_after_ms: number | null;
   is_enabled: number;
   version: number;
   created_at: number;
@@ -33,12 +48,25 @@ export interface SourceRow {
   account: string;
   product: string;
   priority: number;
+  /** Its share among the others, where the SKU is bought by weight. */
+  weight: number;
+  /** JSON: whom it serves; null: everybody. */
+  recipients: string | null;
   is_enabled: number;
   disabled_reason: string | null;
   cost_e4: number | null;
   currency: string | null;
   stock: number | null;
   seen_at: number | null;
+  /** What the catalog file says it costs, if it does. */
+  declared_cost_e4: number | null;
+  /** A person accepted this mapping; the file need not name it. */
+  accepted_by: string | null;
+  accepted_at: number | null;
+  /** `pending` and `rejected`: the supplier names another cost than `cost_e4`; `expired`: nobody decided in time. */
+  cost_state: 'settled' | 'pending' | 'rejected' | 'expired';
+  offered_cost_e4: number | null;
+  offered_currency: string | null;
   created_at: number;
   updated_at: number;
 }

@@ -132,12 +132,14 @@ function readyReply({ findings, age_ms }: Readiness, is_verbose: boolean): Reply
 }
 
 /** The app of the metrics port: GET /metrics and nothing else. */
-export function createMetricsApp(render: () => Promise<{ content_type: string; body: string }>): Express {
+export function createMetricsApp(
+  render: (accept: string | undefined) => Promise<{ content_type: string; body: string }>,
+): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  app.get('/metrics', async (_request, response) => {
-    const { content_type, body } = await render();
+  app.get('/metrics', async ({ headers }, response) => {
+    const { content_type, body } = await render(headers.accept);
     response.writeHead(200, { 'Content-Type': content_type, 'Cache-Control': 'no-store' }).end(body);
   });
   app.use((_request, response) => {

@@ -4,9 +4,11 @@ import type { CandidateRow } from '../catalog/offers.js';
 import { RATE_DEFAULTS, type Rates, ratesOf, readRates } from '../catalog/currencies.js';
 import type { SkuRow } from '../catalog/skus.js';
 import type { Trx } from '../db/atomic.js';
-import { VAULT_ACCOUNT } from '../suppliers/accounts.js';
+import { MANUAL_ACCOUNT, VAULT_ACCOUNT } from '../suppliers/accounts.js';
+import { readMaintenance } from '../suppliers/maintenance.js';
 import type { Engine } from './engine.js';
 import type { Candidate } from './routing.js';
+import { readServed } from './served.js';
 import type { OrderRow } from './store.js';
 
 /** How old an offer may be where its SKU has no limit of its own: twice what a cold sweep takes to come round. */
@@ -40,27 +42,45 @@ export function candidatesOf(
   const now = engine.now();
   return candidates.map((row) => {
     const is_vault = row.account === VAULT_ACCOUNT;
+    const is_manual = row.account === MANUAL_ACCOUNT;
+    const price_cap_e4 =
+      row.currency === null ? null : rates.convert(order.unit_price_e4, order.currency, row.currency);
     return {
       source: row.source,
       account: row.account,
       adapter: row.adapter,
       product: row.product,
       is_vault,
+      is_manual,
       account_open: row.account_is_enabled === 1 && row.account_paused_at === null,
       is_enabled: row.is_enabled === 1,
       priority: row.priority,
+      weight: row.weight,
+      served: readServed(row.recipients),
+      maintenance: readMaintenance(row.maintenance),
       cost_e4: row.cost_e4,
       currency: row.currency,
       cost_compared_e4: compared(row, order.currency, rates),
-      price_cap_e4: row.currency === null ? null : rates.convert(order.unit_price_e4, order.currency, row.currency),
+      price_cap_e4,
+      margin_cap_e4: price_cap_e4 === null ? null : lessMargin(price_cap_e4, sku.margin_min_bp ?? 0),
       cost_state: row.cost_state,
       ...(is_vault ? OF_THE_VAULT : promisesOf(engine, row, sku, now)),
       stock: believedStock(row, now),
       float_left_e4: floats.get(row.account) ?? null,
       breaker_open: !is_vault && engine.channels.isOpen(row.account),
+      ...engine.health.facts(row.account, order.kind),
     };
   });
 }
+
+/** Whole numbers throughout, and rounded against the source: the margin is never less than it must be. */
+export function lessMargin(price_e4: number, margin_bp: number): number {
+  const kept_bp = ONE_BP - margin_bp;
+  const whole = Math.floor(price_e4 / ONE_BP);
+  return whole * kept_bp + Math.floor(((price_e4 % ONE_BP) * kept_bp) / ONE_BP);
+}
+/** A whole, in hundredths of a percent. */
+const ONE_BP = 10_000;
 
 const OF_THE_VAULT = { is_fresh: true, has_cost_guard: true };
 

@@ -4,6 +4,7 @@ import type { Vault } from '../../vault/vault.js';
 import type { Database } from '../db/connect.js';
 import type { Channels } from '../suppliers/channels.js';
 import type { Bell } from './announce.js';
+import type { Health } from './health-book.js';
 
 /** Phase boundaries of `fulfil` and `settle`; the crash drill kills a process at each of them. */
 export const PHASES = [
@@ -47,6 +48,7 @@ export interface Engine {
   database: Database;
   vault: Vault;
   channels: Channels;
+  health: Health;
   supplierFor: (adapter: string) => Supplier;
   /** Milliseconds since the epoch. */
   now: () => number;

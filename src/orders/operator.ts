@@ -1,10 +1,11 @@
 // A person's decisions on held orders: with name, reason and evidence, through the same door as every other news.
-import type { Code, Outcome } from '../../adapters/kit/contract.js';
+import type { Code, Money, Outcome } from '../../adapters/kit/contract.js';
 import { atomic, type Trx } from '../db/atomic.js';
 import { GatewayError } from '../errors.js';
 import { announce } from './announce.js';
 import type { Engine } from './engine.js';
 import type { Fulfilment } from './fulfil.js';
+import { mustHold } from './manual.js';
 import { noticesOf } from './notices.js';
 import { goOnWith } from './resolve.js';
 import { restAt } from './rest.js';
@@ -28,6 +29,8 @@ export interface DecideRequest {
   evidence: string;
   /** For `delivered` on a code SKU: the codes the supplier handed over. */
   codes?: Code[];
+  /** For `delivered`: what it cost in all, where it is known. */
+  cost?: Money;
 }
 
 /** Applies the decision and returns the order after it. Throws `GatewayError` that says why it is not possible. */
@@ -66,6 +69,7 @@ async function decideAttempt(engine: Engine, trx: Trx, request: DecideRequest): 
       fix: 'Run `kamigate order show` to see its attempts.',
     });
   }
+  await mustHold(trx, attempt, request.by);
   const news: News = {
     via: 'operator',
     found: foundOf(order, attempt.quantity, request),
@@ -80,7 +84,8 @@ async function decideAttempt(engine: Engine, trx: Trx, request: DecideRequest): 
 function foundOf(order: OrderRow, quantity: number, request: DecideRequest): Outcome {
   if (request.verdict === 'refused')
     return { outcome: 'refused', reason: 'declined', message: 'decided by an operator' };
-  if (order.kind === 'recharge') return { outcome: 'delivered' };
+  const known = request.cost ? { cost: request.cost } : {};
+  if (order.kind === 'recharge') return { outcome: 'delivered', ...known };
   const codes = request.codes ?? [];
   if (codes.length === 0 || codes.length > quantity) {
     throw new GatewayError('validation_failed', `the attempt is for ${quantity} codes; ${codes.length} were given`, {
@@ -89,8 +94,8 @@ function foundOf(order: OrderRow, quantity: number, request: DecideRequest): Out
     });
   }
   return codes.length < quantity
-    ? { outcome: 'delivered', codes, short: { units: codes.length } }
-    : { outcome: 'delivered', codes };
+    ? { outcome: 'delivered', codes, short: { units: codes.length }, ...known }
+    : { outcome: 'delivered', codes, ...known };
 }
 
 async function decideOrder(engine: Engine, trx: Trx, request: DecideRequest): Promise<() => void> {

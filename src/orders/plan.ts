@@ -2,21 +2,20 @@
 // the vault, issue at once. Works on a list in one open transaction; it changes rows in memory and leaves writing
 // the orders to its caller, who knows whether they are new.
 
-import { type CandidateRow, readCandidates } from '../catalog/offers.js';
-import { readSkus, type SkuRow } from '../catalog/skus.js';
+import { readCandidates } from '../catalog/offers.js';
+import { readSkus } from '../catalog/skus.js';
 import type { Trx } from '../db/atomic.js';
 import { must } from '../errors.js';
 import { newId } from '../ids.js';
-import { VAULT_ACCOUNT } from '../suppliers/accounts.js';
-import { countFloats } from '../suppliers/float.js';
+import { MANUAL_ACCOUNT, VAULT_ACCOUNT } from '../suppliers/accounts.js';
 import { referenceFor } from '../suppliers/reference.js';
-import { candidatesOf, ratesFor, type Surroundings } from './candidates.js';
+import { type Around, type Choice, type Choosing, choose, hasOtherSource, surroundingsOf, takesPart, takeTurnOf } from './choose.js';
 import type { Engine } from './engine.js';
-import { requestOf } from './request.js';
 import { restAt } from './rest.js';
-import { type Candidate, costCeiling, type Decision, rankCandidates, type Want } from './routing.js';
+import { type Candidate, costCeiling, reasonsOf } from './routing.js';
 import { moveAttempt, moveOrder } from './states.js';
 import { type AttemptRow, type EventRow, newEvent, type OrderRow } from './store.js';
+import { writeTurns } from './turns.js';
 import { unitsOf } from './units.js';
 
 export interface Planning {
@@ -33,11 +32,9 @@ export interface Step {
   events: EventRow[];
 }
 
-interface Draft extends Step {
-  sku: SkuRow;
+interface Draft extends Step, Choosing {
+  order: OrderRow;
   tried: Set<string>;
-  candidates: readonly CandidateRow[];
-  supplier_attempts: number;
   /** Why the last source said no; an order that ends here gives it as its reason. */
   last_reason: string | null;
   /** Set after a first answer, where the order takes less: what the vault can give of what is wanted. */
@@ -50,51 +47,25 @@ interface Draft extends Step {
  * or at its end because no source is left. The vault is asked for all orders together.
  */
 export async function planAttempts(engine: Engine, trx: Trx, plannings: readonly Planning[]): Promise<Step[]> {
-  const drafts = await draftSteps(engine, trx, plannings);
-  const around = await surroundingsOf(engine, trx, drafts);
+  const drafts = await draftSteps(trx, plannings);
+  const around = await surroundingsOf(engine, trx, drafts, { takes_turns: true });
   // Each round settles every order that does not want the vault; a refusal by the vault costs that order one round.
   for (let round = 0; drafts.some((draft) => !draft.settled); round++) {
     must(round < 4, 'an order asks the vault at most twice a step: for all it wants, and for what is there');
     await planRound(engine, trx, drafts, around);
   }
+  await writeTurns(trx, around.turns.values());
   return drafts;
 }
 
-/** Whether the order could go on from another source than those it has tried. */
+/** Whether the order could go on from another source than those it has tried; a person is none. */
 export async function hasNextSource(engine: Engine, trx: Trx, planning: Planning): Promise<boolean> {
-  const [draft] = await draftSteps(engine, trx, [planning]);
+  const [draft] = await draftSteps(trx, [planning]);
   must(draft, 'one planning makes one draft');
-  const around = await surroundingsOf(engine, trx, [draft]);
-  await countFloatsOf(engine, trx, [draft], around);
-  return mayTryAnother(engine, draft) && rankCandidates(candidatesOf(engine, draft, around), wantOf(draft)).ranked.length > 0;
+  return hasOtherSource(engine, trx, draft);
 }
 
-/** What one step knows beside its rows; the floats are counted when first an order would spend of one. */
-interface Around extends Surroundings {
-  floats: Map<string, number>;
-  floats_counted: boolean;
-}
-
-async function surroundingsOf(engine: Engine, trx: Trx, drafts: readonly Draft[]): Promise<Around> {
-  const orders = drafts.map(({ order, candidates }) => ({ currency: order.currency, candidates }));
-  return { rates: await ratesFor(engine, trx, orders), floats: new Map(), floats_counted: false };
-}
-
-async function countFloatsOf(engine: Engine, trx: Trx, drafts: readonly Draft[], around: Around): Promise<void> {
-  if (around.floats_counted) return;
-  const questions = drafts.flatMap((draft) =>
-    candidatesOf(engine, draft, around)
-      .filter((candidate) => !candidate.is_vault && candidate.account_open && candidate.currency !== null)
-      .map((candidate) => {
-        const ceiling_e4 = costCeiling(candidate, wantOf(draft));
-        return { account: candidate.account, currency: candidate.currency!, ceiling_e4 };
-      }),
-  );
-  around.floats = await countFloats(trx, questions, engine.now());
-  around.floats_counted = true;
-}
-
-async function draftSteps(engine: Engine, trx: Trx, plannings: readonly Planning[]): Promise<Draft[]> {
+async function draftSteps(trx: Trx, plannings: readonly Planning[]): Promise<Draft[]> {
   const wanted = [...new Set(plannings.map(({ order }) => order.sku))];
   const skus = await readSkus(trx, wanted);
   const candidates = await readCandidates(trx, wanted);
@@ -109,7 +80,7 @@ async function draftSteps(engine: Engine, trx: Trx, plannings: readonly Planning
       events: [],
       tried: new Set(attempts.filter((attempt) => !mayRepeat(attempt)).map((attempt) => attempt.source)),
       candidates: candidates.get(order.sku) ?? [],
-      supplier_attempts: attempts.filter((attempt) => attempt.account !== VAULT_ACCOUNT).length,
+      supplier_attempts: attempts.filter(({ account }) => account !== VAULT_ACCOUNT && account !== MANUAL_ACCOUNT).length,
       last_reason: attempts.at(-1)?.reason ?? null,
       vault_units: null,
       settled: false,
@@ -126,48 +97,22 @@ async function planRound(engine: Engine, trx: Trx, drafts: readonly Draft[], aro
   const from_vault: { draft: Draft; candidate: Candidate }[] = [];
   for (const draft of drafts) {
     if (draft.settled) continue;
-    const want = wantOf(draft);
-    let decision = rankCandidates(candidatesOf(engine, draft, around), want);
-    if (decision.ranked[0]?.is_vault === false && !around.floats_counted) {
-      await countFloatsOf(engine, trx, drafts, around);
-      decision = rankCandidates(candidatesOf(engine, draft, around), want);
-    }
-    const best = mayTryAnother(engine, draft) ? decision.ranked[0] : undefined;
-    if (!best) exhaust(engine, draft, decision);
+    const choice = await choose(engine, trx, draft, drafts, around);
+    const { best } = choice;
+    if (!best) exhaust(engine, draft, choice);
     else if (best.is_vault) from_vault.push({ draft, candidate: best });
-    else planPurchase(engine, draft, best, want, decision, around);
+    else if (best.is_manual) queueForPerson(engine, draft, best, choice);
+    else planPurchase(engine, draft, best, choice, around);
   }
   if (from_vault.length > 0) await issueFromVault(engine, trx, from_vault);
 }
 
-function mayTryAnother(engine: Engine, draft: Draft): boolean {
-  const { deliver_before } = draft.order;
-  if (deliver_before !== null && deliver_before <= engine.now()) return false;
-  return draft.supplier_attempts < draft.sku.attempts_max;
-}
-
-function wantOf(draft: Draft): Want {
-  return {
-    quantity: draft.order.quantity - draft.order.delivered_quantity,
-    takes_part: takesPart(draft),
-    unit_price_e4: draft.order.unit_price_e4,
-    currency: draft.order.currency,
-    vault_rank: draft.sku.vault_rank,
-    tried: draft.tried,
-  };
-}
-
-function planPurchase(
-  engine: Engine,
-  draft: Draft,
-  best: Candidate,
-  want: Want,
-  decision: Decision,
-  { floats }: Around,
-): void {
+function planPurchase(engine: Engine, draft: Draft, best: Candidate, choice: Choice, around: Around): void {
   const now = engine.now();
+  const { want } = choice;
   // Where the storefront takes part of it, no more is asked of a source than it says it has.
-  const units = takesPart(draft) && best.stock !== null ? Math.min(best.stock, want.quantity) : want.quantity;
+  const units = takesPart(draft.order) && best.stock !== null ? Math.min(best.stock, want.quantity) : want.quantity;
+  takeTurnOf(draft, choice, units, around);
   const attempt: AttemptRow = {
     ...newAttempt(draft, best, now, units),
     open_order_id: draft.order.order_id,
@@ -176,24 +121,39 @@ function planPurchase(
     cost_ceiling_e4: costCeiling(best, { ...want, quantity: units }),
     currency: best.currency,
   };
-  take(draft, attempt);
+  open(draft, attempt, choice, now, now + engine.options.lease_ms);
   // Reserved at once, so that the next order of this very step does not count on the same money.
-  const left_e4 = floats.get(best.account);
-  if (left_e4 !== undefined) floats.set(best.account, left_e4 - (attempt.cost_ceiling_e4 ?? 0));
+  const left_e4 = around.floats.get(best.account);
+  if (left_e4 !== undefined) around.floats.set(best.account, left_e4 - (attempt.cost_ceiling_e4 ?? 0));
   draft.open_attempt = attempt;
-  draft.order = {
-    ...draft.order,
-    state: moveOrder(draft.order.state, 'attempt_planned', 'sourcing'),
-    due_at: now + engine.options.lease_ms,
+}
+
+/** Nothing is sent: the attempt waits in the queue until a person settles it, or the order's deadline holds it. */
+function queueForPerson(engine: Engine, draft: Draft, best: Candidate, choice: Choice): void {
+  const now = engine.now();
+  const attempt: AttemptRow = {
+    ...newAttempt(draft, best, now),
+    open_order_id: draft.order.order_id,
+    state: moveAttempt('planned', 'manual_queued', 'accepted'),
+    cost_ceiling_e4: best.cost_e4 === null ? null : costCeiling(best, choice.want),
+    currency: best.currency,
   };
+  open(draft, attempt, choice, now, draft.order.deadline_at);
+}
+
+function open(draft: Draft, attempt: AttemptRow, { decision, want }: Choice, now: number, due_at: number): void {
+  take(draft, attempt);
+  draft.order = { ...draft.order, state: moveOrder(draft.order.state, 'attempt_planned', 'sourcing'), due_at };
   draft.events.push(
-    newEvent(draft.order.order_id, now, 'attempt_planned', {
+    newEvent(draft.order.order_id, now, attempt.state === 'accepted' ? 'manual_queued' : 'attempt_planned', {
       attempt_id: attempt.attempt_id,
       number: attempt.number,
       account: attempt.account,
       product: attempt.product,
       quantity: attempt.quantity,
       cost_ceiling_e4: attempt.cost_ceiling_e4,
+      strategy: want.strategy,
+      ranked: reasonsOf(decision, want),
       skipped: decision.skipped,
     }),
   );
@@ -216,7 +176,7 @@ async function issueFromVault(
   entries.forEach(({ draft, candidate }, at) => {
     const answer = answers[at];
     must(answer, 'the vault answers every order');
-    if ('short' in answer && draft.vault_units === null && answer.short.available > 0 && takesPart(draft)) {
+    if ('short' in answer && draft.vault_units === null && answer.short.available > 0 && takesPart(draft.order)) {
       draft.vault_units = answer.short.available;
       return;
     }
@@ -246,11 +206,6 @@ async function issueFromVault(
       }),
     );
   });
-}
-
-/** The storefront takes units from several sources, and fewer than it asked for. */
-function takesPart(draft: Draft): boolean {
-  return requestOf(draft.order).allow_partial;
 }
 
 /** The attempt's cost is the cost of exactly the codes issued; unknown if one code's is, or they differ in currency. */
@@ -299,7 +254,7 @@ function take(draft: Draft, attempt: AttemptRow): void {
   draft.order = { ...draft.order, attempts_count: attempt.number };
 }
 
-function exhaust(engine: Engine, draft: Draft, decision: Decision): void {
+function exhaust(engine: Engine, draft: Draft, { decision }: Choice): void {
   const now = engine.now();
   const { order } = draft;
   const to = order.delivered_quantity > 0 ? 'partial' : 'failed';

@@ -10,6 +10,7 @@ import { detachIfAllowed } from './detach.js';
 import { type Engine, nextLookupAt } from './engine.js';
 import { REFUSALS } from './failover.js';
 import { goOn, hold } from './flow.js';
+import { signOf } from './health.js';
 import { noticesOf } from './notices.js';
 import { restAt } from './rest.js';
 import type { News, Settled, Settling } from './settling.js';
@@ -27,6 +28,10 @@ export async function settleNow(engine: Engine, attempt_id: string, news: News):
 /** Tells the metrics and whoever waits what a settling has committed. */
 export function tell(engine: Engine, settled: Settled, news: News): void {
   const { before, order, attempt } = settled;
+  const sign = signOf(before.attempt, attempt, news);
+  if (sign && attempt.sent_at !== null) {
+    engine.health.note(attempt.account, order.kind, { sign, sent_at: attempt.sent_at, at: engine.now() });
+  }
   announce(engine, { before: before.order, after: order });
   const { found } = news;
   if (found.outcome === 'unknown' && found.unmapped !== undefined) {

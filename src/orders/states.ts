@@ -58,6 +58,7 @@ export const ATTEMPT_EVENTS = [
   'send_marked',
   'send_abandoned',
   'vault_issued',
+  'manual_queued',
   'answered_delivered',
   'answered_accepted',
   'answered_refused',
@@ -76,6 +77,8 @@ export const ATTEMPT_TABLE: Readonly<Record<AttemptState, Partial<Record<Attempt
     send_abandoned: ['refused'],
     // The vault is asked in the plan's own commit; too few codes are a refusal there and then.
     vault_issued: ['delivered', 'refused'],
+    // A person is to deliver: it waits in the queue from the plan's own commit on, and nothing is ever sent.
+    manual_queued: ['accepted'],
   },
   sent: {
     answered_delivered: ['delivered'],

@@ -10,6 +10,8 @@ export type OpenText = (purpose: string, context: string, sealed: string) => str
 
 /** The account that stands for the vault itself, so that an attempt on it names a source like any other. */
 export const VAULT_ACCOUNT = 'vault';
+/** The account that stands for a person who delivers: a source of last resort, to which nothing is ever sent. */
+export const MANUAL_ACCOUNT = 'manual';
 /** What credentials are sealed for; the context is the account. */
 export const CREDENTIALS_PURPOSE = 'account_credentials';
 

@@ -1,19 +1,21 @@
 // The guarded line to one account, and the only way out to a supplier: limiter → breaker → adapter → outcome, with a
 // scrubbed transcript of every call. Nothing here decides an order's fate.
 import Bottleneck from 'bottleneck';
-import type {
-  Callback,
-  Code,
-  Desk,
-  Found,
-  Message,
-  Money,
-  NotTheirs,
-  OfferPage,
-  Outcome,
-  Purchase,
-  Supplier,
+import {
+  type Callback,
+  type Code,
+  type Desk,
+  type Found,
+  type Message,
+  type Money,
+  type NotTheirs,
+  type OfferPage,
+  type Outcome,
+  type Purchase,
+  SaidNo,
+  type Supplier,
 } from '../../adapters/kit/contract.js';
+import { doubtOf } from '../../adapters/kit/doubt.js';
 import { scrub } from '../../adapters/kit/scrub.js';
 import { GatewayError } from '../errors.js';
 import type { OpenAccount } from './accounts.js';
@@ -127,7 +129,9 @@ export class Channel {
       const answer = await this.#limiter.schedule({ priority: PRIORITY.place }, () =>
         this.#breaker.run(() => this.#placeNow(purchase, hooks)),
       );
-      return answer ?? notSent('the circuit breaker is open');
+      if (answer) return answer;
+      this.#measure('place', 'breaker_open', this.options.monotonic());
+      return notSent('the circuit breaker is open');
     } catch (error) {
       if (error instanceof Bottleneck.BottleneckError) return notSent('the limiter is full');
       throw error;
@@ -143,7 +147,7 @@ export class Channel {
       const at = this.options.now();
       const started_at = this.options.monotonic();
       const found = await outcomeOfLookup(purchase, () => lookup(purchase, wire));
-      this.#measure('lookup', found.outcome, started_at);
+      this.#measure('lookup', found.outcome === 'unknown' ? found.doubt : found.outcome, started_at);
       return { found, transcript: this.#transcript('lookup', wire, found, at, started_at), abandoned: false };
     });
   }
@@ -199,7 +203,7 @@ export class Channel {
     });
     if (own_failure) throw own_failure;
     if (abandoned) return { found, transcript: null, abandoned };
-    this.#measure('place', found.outcome === 'refused' ? found.reason : found.outcome, started_at);
+    this.#measure('place', wordOf(found), started_at);
     return { found, transcript: this.#transcript('place', wire, found, at, started_at), abandoned };
   }
 
@@ -223,7 +227,7 @@ export class Channel {
         this.#measure(operation, 'ok', started_at);
         return result;
       } catch (error) {
-        this.#measure(operation, 'unreadable', started_at);
+        this.#measure(operation, error instanceof SaidNo ? error.reason : doubtOf(error).doubt, started_at);
         throw error;
       }
     });
@@ -286,6 +290,12 @@ export class Channel {
       exchanges: scrub(JSON.stringify(wire.exchanges), secrets),
     };
   }
+}
+
+/** An answer in one word, for its label: the reason of a refusal, the doubt of an unknown. */
+function wordOf(found: Outcome): string {
+  if (found.outcome === 'refused') return found.reason;
+  return found.outcome === 'unknown' ? found.doubt : found.outcome;
 }
 
 function notSent(message: string): Answer<Outcome> {

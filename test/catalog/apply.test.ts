@@ -217,7 +217,7 @@ describe('applying a catalog to an empty database', () => {
 
   it('accepts a catalog that declares nothing', async () => {
     expect(summary((await apply('skus: {}\n')).changes)).toEqual([
-      'create account vault: adapter base_url credentials_sealed options limits currency exposure_limit_e4 is_enabled',
+      'create account vault: adapter base_url credentials_sealed options limits currency exposure_limit_e4 float_min_e4 is_enabled',
     ]);
   });
 });

@@ -48,6 +48,7 @@ planned send_marked sent
 planned send_abandoned refused
 planned vault_issued delivered
 planned vault_issued refused
+planned manual_queued accepted
 sent answered_delivered delivered
 sent answered_accepted accepted
 sent answered_refused refused

@@ -1,0 +1,53 @@
+// Which pages of an account's list are worth reading by themselves now: those whose products sell, were never seen, are
+// marked stale, or belong to a SKU with a limit of its own. Best sellers first.
+import type { SweepParts } from './sweep.js';
+import { type HotSource, type PageRow, readHotSources, readPages, type SweepRow } from './sweep-state.js';
+
+export interface HotPages {
+  pages: PageRow[];
+  /** Page → the sources it is read for. */
+  expected: Map<number, HotSource[]>;
+}
+
+export const NOTHING_HOT: HotPages = { pages: [], expected: new Map() };
+
+/** Reads only; `sales` is SKU → orders of late. */
+export async function planHotPages({
+  parts,
+  row,
+  sales,
+}: {
+  parts: SweepParts;
+  row: SweepRow;
+  sales: ReadonlyMap<string, number>;
+}): Promise<HotPages> {
+  const { database, options } = parts;
+  const now = parts.now();
+  // Before the first whole list nobody knows what stands where.
+  if (row.swept_at === null) return NOTHING_HOT;
+  const sources = await readHotSources(database.read, row.account, [...sales.keys()]);
+  const due = sources.filter((source) => {
+    if (!source.seen_at) return true;
+    const cadence_ms = cadenceMs(source, sales, options.offers_hot_ms);
+    return now - Math.max(source.seen_at, row.swept_at ?? 0) >= cadence_ms;
+  });
+  if (due.length === 0) return NOTHING_HOT;
+  const by_product = new Map<string, HotSource[]>();
+  for (const source of due) by_product.set(source.product, [...(by_product.get(source.product) ?? []), source]);
+  const pages = await readPages(database.read, row.account);
+  const expected = new Map<number, HotSource[]>();
+  for (const { page_no, products } of pages) {
+    const here = (JSON.parse(products) as string[]).flatMap((product) => by_product.get(product) ?? []);
+    if (here.length > 0) expected.set(page_no, here);
+  }
+  const weight = ({ page_no }: PageRow): number =>
+    expected.get(page_no)!.reduce((sum, { sku }) => sum + (sales.get(sku) ?? 0), 0);
+  const chosen = pages.filter(({ page_no }) => expected.has(page_no)).sort((a, b) => weight(b) - weight(a));
+  return { pages: chosen, expected };
+}
+
+/** What sells is read every hot interval, and a SKU with a limit at least twice within it. */
+function cadenceMs({ sku, stale_after_ms }: HotSource, sales: ReadonlyMap<string, number>, hot_ms: number): number {
+  const by_sales = sales.has(sku) ? hot_ms : Number.POSITIVE_INFINITY;
+  return Math.min(by_sales, stale_after_ms === null ? Number.POSITIVE_INFINITY : stale_after_ms / 2);
+}
