@@ -5,6 +5,7 @@ import { createVault, type Vault } from '../vault/vault.js';
 import { type AlertOptions, type Alerts, createAlerts } from './alerts.js';
 import { type Catalog, createCatalog } from './catalog/catalog.js';
 import type { SweepOptions } from './catalog/sweep.js';
+import { atomic } from './db/atomic.js';
 import type { Database } from './db/connect.js';
 import { createGauges, GAUGE_DEFAULTS, type GaugeOptions, type Gauges } from './gauges.js';
 import { createJobs, type Job, type JobReport, type Jobs } from './jobs.js';
@@ -27,7 +28,7 @@ import { lookUpDue, renewOwned, resumeDue } from './orders/resolve.js';
 import { createMetrics, type Metrics } from './registry.js';
 import { type Authenticator, createAuthenticator } from './storefronts/accounts.js';
 import { createWebhookSender, type WebhookOptions, type WebhookSender } from './storefronts/webhooks.js';
-import { readAccount } from './suppliers/accounts.js';
+import { noteBreaker, readAccount } from './suppliers/accounts.js';
 import { type Channels, createChannels } from './suppliers/channels.js';
 import { withManual } from './suppliers/manual.js';
 
@@ -179,7 +180,7 @@ export function buildGateway(parts: GatewayParts): Gateway {
 }
 
 function channelOptions(
-  { now, options, log }: GatewayParts,
+  { now, options, log, database }: GatewayParts,
   metrics: Metrics,
 ): Parameters<typeof createChannels>[0]['options'] {
   return {
@@ -190,9 +191,13 @@ function channelOptions(
     waiting_max: options.fulfil_waiting_max,
     breaker: options.breaker,
     onCall: callObserver(metrics, now),
-    onBreaker: (supplier, { state, because }) => {
-      metrics.count('supplier_circuit_transitions_total', { supplier, to: state });
-      log.warn({ account: supplier, state, because }, 'circuit breaker');
+    onBreaker: (supplier, note) => {
+      metrics.count('supplier_circuit_transitions_total', { supplier, to: note.state });
+      log.warn({ account: supplier, state: note.state, because: note.because }, 'circuit breaker');
+      // For people in other processes; where it fails, the next change writes it again.
+      atomic(database, 'note breaker', (trx) => noteBreaker(trx, supplier, note)).catch((error: unknown) => {
+        log.warn({ err: error, account: supplier }, 'the breaker’s state could not be written down');
+      });
     },
     onClock: (supplier, skew_ms) => metrics.set('supplier_clock_skew_seconds', { supplier }, skew_ms / 1_000),
   };

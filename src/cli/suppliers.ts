@@ -2,7 +2,14 @@
 import type { Command } from 'commander';
 import { atomic } from '../db/atomic.js';
 import { decimalText } from '../orders/view.js';
-import { listAccounts, pauseAccount, resumeAccount, VAULT_ACCOUNT } from '../suppliers/accounts.js';
+import {
+  type BreakerNote,
+  listAccounts,
+  pauseAccount,
+  resetBreaker,
+  resumeAccount,
+  VAULT_ACCOUNT,
+} from '../suppliers/accounts.js';
 import { type Context, columns, timeOf, withDatabase } from './context.js';
 import { usageError } from './failure.js';
 
@@ -23,6 +30,11 @@ export function addSuppliers(program: Command, context: Context): void {
     .description('buy from it again')
     .argument('<account>', 'which account')
     .action((account: string) => resume(context, account));
+  suppliers
+    .command('reset-breaker')
+    .description('close its circuit breaker in every serving process')
+    .argument('<account>', 'which account')
+    .action((account: string) => reset(context, account));
 }
 
 async function list(context: Context): Promise<void> {
@@ -39,12 +51,13 @@ async function list(context: Context): Promise<void> {
         accounts.length === 0
           ? 'no accounts'
           : columns(
-              ['account', 'adapter', 'state', 'because', 'currency', 'exposure limit', 'address'],
+              ['account', 'adapter', 'state', 'because', 'breaker', 'currency', 'exposure limit', 'address'],
               accounts.map((account) => [
                 account.account,
                 account.adapter,
                 account.is_enabled ? (account.paused_at === null ? 'open' : 'paused') : 'switched off',
                 account.paused_reason,
+                breakerText(account.breaker),
                 account.currency,
                 decimalText(account.exposure_limit_e4),
                 account.base_url,
@@ -77,6 +90,21 @@ async function resume(context: Context, account: string): Promise<void> {
     );
   });
   context.tell('next: kamigate suppliers');
+}
+
+async function reset(context: Context, account: string): Promise<void> {
+  refuseVault(account);
+  await withDatabase(context, 'must_be_current', async (database) => {
+    await atomic(database, 'reset breaker', (trx) => resetBreaker(trx, account, Date.now()));
+    context.show({ account, breaker: 'reset' }, () => `${account}: the breaker is closed within five seconds`);
+  });
+  context.tell('next: kamigate suppliers');
+}
+
+/** What the breaker last did, in a few words. */
+function breakerText(breaker: BreakerNote | null): string {
+  if (!breaker || breaker.state === 'closed') return 'closed';
+  return `${breaker.state} since ${timeOf(breaker.since)}${breaker.because ? ` (${breaker.because})` : ''}`;
 }
 
 function refuseVault(account: string): void {

@@ -74,13 +74,22 @@ const PUBLIC_COLUMNS = [
   'is_enabled',
   'paused_at',
   'paused_reason',
+  'breaker',
   'updated_at',
 ] as const satisfies readonly (keyof AccountRow)[];
 
+export interface ListedAccount extends AccountFacts {
+  /** As a serving process last wrote it down; null while it never changed, or since it was reset. */
+  breaker: BreakerNote | null;
+}
+
 /** Every account in order of name, without credentials; the vault's own account is among them. */
-export async function listAccounts(knex: Knex): Promise<AccountFacts[]> {
+export async function listAccounts(knex: Knex): Promise<ListedAccount[]> {
   const rows: AccountRow[] = await knex('accounts').select(PUBLIC_COLUMNS).orderBy('account');
-  return rows.map(factsOf);
+  return rows.map((row) => ({
+    ...factsOf(row),
+    breaker: row.breaker === null ? null : (JSON.parse(row.breaker) as BreakerNote),
+  }));
 }
 
 /** One account with its credentials opened. Throws `not_found`. */
@@ -122,6 +131,27 @@ export async function resumeAccount(trx: Trx, account: string, now: number): Pro
 
 /** The width of `accounts.paused_reason`. */
 const REASON_LENGTH_MAX = 200;
+
+/** What a serving process last saw of the account's circuit breaker; for people, nothing is decided by it. */
+export interface BreakerNote {
+  state: string;
+  since: number;
+  because: string | null;
+}
+
+/** Writes down a breaker's change, so that other processes can show it. */
+export async function noteBreaker(trx: Trx, account: string, note: BreakerNote): Promise<void> {
+  await trx('accounts').where({ account }).update({ breaker: JSON.stringify(note) });
+}
+
+/**
+ * Closes the account's breaker in every process: its channel is opened anew, with a closed breaker, as soon as the
+ * row's change is seen (five seconds). Throws `not_found`.
+ */
+export async function resetBreaker(trx: Trx, account: string, now: number): Promise<void> {
+  const changed = await trx('accounts').where({ account }).update({ breaker: null, updated_at: now });
+  if (changed === 0) await mustExist(trx, account);
+}
 
 async function mustExist(trx: Trx, account: string): Promise<void> {
   if (!(await trx('accounts').where({ account }).first('account'))) throw noAccount(account);
