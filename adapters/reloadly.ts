@@ -2,19 +2,20 @@
 // they cannot be asked for by our reference, so they would need weaker promises. What surprised us
 // - Airtime and gift cards have a host, a balance and a token each, so an account of ours is one of the two: its base URL
 //   says which, `https://giftcards.reloadly.com` or `https://topups.reloadly.com`.
-// - A product is `<operator or product id>:<amount>`. The amount is in the card's currency for gift cards, else in ours,
-//   or in the recipient's with `:local` behind it. Without an amount they refuse.
-// - An order never holds gift-card codes: they are read by its id, and a card number may be a bare 16-digit number.
+// - A product is `<operator or product id>:<amount>`, in the card's currency for gift cards, else in ours, or with `:local`
+//   behind it in the recipient's. An order never holds gift-card codes: they are read by its id.
 // - Which error a repeated reference gets is not documented, so an error without a known code is doubt.
 import type { Desk, Found, Money, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
 import * as say from './kit/outcomes.js';
 import * as read from './kit/reading.js';
-import { postJson, withQuery } from './kit/sending.js';
+import { getQuery, postJson, withQuery } from './kit/sending.js';
 import { hmacSha256, sameHex } from './kit/signing.js';
 
-const STALE_MS = 300_000;
+const { each } = say;
 const AIRTIME = '/operators?includeBundles=true&includeData=true&includePin=true&suggestedAmounts=true';
 const CARDS = '/products?includeRange=true&includeFixed=true';
+const STALE_MS = 300_000;
+const SOLD_OUT = /out of stock|not in stock|insufficient stock/i;
 
 // ── Facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -30,7 +31,6 @@ export const reloadly: Supplier = {
     webhook_secret: 'Signing secret of the webhook of this service, shown where its URL is registered.',
   },
   options: {
-    service: { help: 'topups or giftcards; left empty, the host of the base URL says it.', default: '' },
     auth_url: { help: 'Where tokens are issued.', default: 'https://auth.reloadly.com/oauth/token' },
     countryCode: { help: 'ISO 3166 code of the phones, for orders that name no region.', default: '' },
     senderName: { help: 'Sender that is named on gift-card orders.', default: 'Gateway' },
@@ -48,26 +48,21 @@ export const reloadly: Supplier = {
     reversible: true,
   },
   statuses: {
-    ...say.each(['PROCESSING', 'PENDING'], 'accepted'),
+    ...each(['PROCESSING', 'PENDING'], 'accepted'),
     SUCCESSFUL: 'delivered',
-    ...say.each(['FAILED', 'REFUNDED'], { refused: 'declined' }),
+    ...each(['FAILED', 'REFUNDED'], { refused: 'declined' }),
   },
   refusals: {
-    ...say.each(['INVALID_CREDENTIALS', 'INVALID_AUDIENCE', 'INVALID_TOKEN', 'TOKEN_EXPIRED'], 'credentials'),
-    ...say.each(['INACTIVE_ACCOUNT', 'ACCOUNT_NOT_FOUND', '401', '403'], 'credentials'),
-    ...say.each(['OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE', 'COUNTRY_NOT_SUPPORTED'], 'sku_unknown'),
-    ...say.each(['INVALID_AMOUNT_FOR_OPERATOR', 'INVALID_AMOUNT', 'INVALID_SENDER_PHONE'], 'request_invalid'),
-    ...say.each(
-      ['COULD_NOT_AUTO_DETECT_OPERATOR', 'INVALID_RECIPIENT_PHONE', 'INVALID_PHONE_NUMBER'],
-      'recipient_invalid',
-    ),
-    ...say.each(['MAX_DAILY_TRANSACTION_AMOUNT_REACHED', 'MAX_DAILY_TRANSACTION_COUNT_REACHED'], 'limit_reached'),
-    ...say.each(['TOPUP_TRANSACTION_FAILED', 'TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT'], null),
-    ...{
-      INSUFFICIENT_BALANCE: 'float_low',
-      OPERATOR_NOT_IN_SERVICE: 'maintenance',
-      PHONE_RECENTLY_RECHARGED: 'duplicate',
-    },
+    ...each(['INVALID_CREDENTIALS', 'INVALID_AUDIENCE', 'INVALID_TOKEN', 'TOKEN_EXPIRED'], 'credentials'),
+    ...each(['INACTIVE_ACCOUNT', 'ACCOUNT_NOT_FOUND', '401', '403'], 'credentials'),
+    ...each(['OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE', 'COUNTRY_NOT_SUPPORTED'], 'sku_unknown'),
+    ...each(['INVALID_AMOUNT_FOR_OPERATOR', 'INVALID_AMOUNT', 'INVALID_SENDER_PHONE'], 'request_invalid'),
+    ...each(['COULD_NOT_AUTO_DETECT_OPERATOR', 'INVALID_RECIPIENT_PHONE', 'INVALID_PHONE_NUMBER'], 'recipient_invalid'),
+    ...each(['MAX_DAILY_TRANSACTION_AMOUNT_REACHED', 'MAX_DAILY_TRANSACTION_COUNT_REACHED'], 'limit_reached'),
+    ...each(['TOPUP_TRANSACTION_FAILED', 'TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT'], null),
+    INSUFFICIENT_BALANCE: 'float_low',
+    OPERATOR_NOT_IN_SERVICE: 'maintenance',
+    PHONE_RECENTLY_RECHARGED: 'duplicate',
     ...{ 'out of stock': 'out_of_stock', '404': 'declined', '429': 'busy' },
   },
 
@@ -84,9 +79,8 @@ export const reloadly: Supplier = {
 
   async place(purchase, wire) {
     const is_card = sellsCards(wire, purchase);
-    if (!is_card && purchase.quantity !== 1) {
-      return { outcome: 'refused', reason: 'limit_reached', message: 'Reloadly sells one top-up at a time' };
-    }
+    if (!is_card && purchase.quantity > 1)
+      return { outcome: 'refused', reason: 'limit_reached', message: 'they sell one top-up at a time' };
     const order = orderBody(is_card, purchase, wire);
     const { error, body } = await call(wire, is_card, is_card ? '/orders' : '/topups', order);
     if (error) return say.byRefusal(reloadly, error, { message: read.maybeTextAt(body, 'message') });
@@ -113,8 +107,8 @@ export const reloadly: Supplier = {
     const { error, body } = await call(wire, is_card, withQuery(is_card ? CARDS : AIRTIME, { page, size: 200 }));
     if (error) throw say.saidNo(reloadly, error);
     const rows = read.listAt(body, 'content');
-    const is_last = read.maybeTextAt(body, 'last') === 'true';
-    return { offers: rows.flatMap(offersOf), next: is_last ? null : read.nextPage(page, rows.length, 200) };
+    const next = read.maybeTextAt(body, 'last') === 'true' ? null : read.nextPage(page, rows.length, 200);
+    return { offers: rows.flatMap(offersOf), next };
   },
 
   async readBalance(wire) {
@@ -130,13 +124,12 @@ export const reloadly: Supplier = {
       if (!sameHex(headers['x-reloadly-signature'], signed)) return say.rejected('signature', 'not signed by them');
       if (Math.abs(desk.now - read.parseTime(stamp, 'Z')) > STALE_MS) return say.rejected('stale', 'from another time');
       const event = read.parseJson(read.bodyText(body));
-      const status = read.textAt(event, 'data.status');
-      // A callback holds no codes, so a successful gift card is still to be read.
-      const is_card = read.maybeTextAt(event, 'type')?.startsWith('giftcard') && status === 'SUCCESSFUL';
+      const [status, type] = [read.textAt(event, 'data.status'), read.maybeTextAt(event, 'type')];
+      const is_unread = status === 'SUCCESSFUL' && type?.startsWith('giftcard');
       return {
         reference: read.maybeTextAt(event, 'data.customIdentifier') ?? null,
         supplier_reference: read.maybeTextAt(event, 'data.transactionId') ?? null,
-        outcome: is_card ? { outcome: 'accepted' } : say.byStatus(reloadly, status, {}),
+        outcome: is_unread ? { outcome: 'accepted' } : say.byStatus(reloadly, status, {}),
         trust: 'hint',
         acknowledge: say.acknowledge('ok'),
       };
@@ -146,16 +139,10 @@ export const reloadly: Supplier = {
 
 // ── Builders ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// The base URL of an account is one of the two services; behind a proxy an option says which, or the kind does.
-function sellsCards(desk: Desk, purchase?: Purchase): boolean {
-  const named = desk.option('service') || new URL(desk.base_url).hostname;
-  return named.startsWith('giftcards') || (!named.startsWith('topups') && purchase?.kind === 'code');
-}
-
-// Digits go out as a JSON number; anything else is no id or amount of theirs and they will say so.
-const numeric = (text: string) => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : text);
-
+const sellsCards = ({ base_url }: Desk, purchase?: Purchase) =>
+  /\/\/(giftcards|topups)/.test(base_url) ? base_url.includes('//giftcards') : purchase?.kind === 'code';
 function orderBody(is_card: boolean, { product, reference, quantity, recipient }: Purchase, desk: Desk): object {
+  const numeric = (part: string) => (/^\d+(\.\d+)?$/.test(part) ? Number(part) : part);
   const [id, amount, unit] = product.split(':').map(numeric);
   const [customIdentifier, senderName] = [reference, desk.option('senderName')];
   if (is_card) return { productId: id, quantity, unitPrice: amount, senderName, customIdentifier };
@@ -168,54 +155,46 @@ function orderBody(is_card: boolean, { product, reference, quantity, recipient }
 async function call(wire: Wire, is_card: boolean, url: string, order?: object, version = 'v1') {
   const accept = `application/com.reloadly.${is_card ? 'giftcards' : 'topups'}-${version}+json`;
   const headers = { accept, authorization: `Bearer ${await wire.token()}`, 'content-type': 'application/json' };
-  const get = () => wire.send({ method: 'GET', url, headers });
-  const reply = await (order ? postJson(wire, url, order, { headers, buys: true }) : get());
+  const sent = order ? postJson(wire, url, order, { headers, buys: true }) : getQuery(wire, url, {}, { headers });
+  const reply = await sent;
   const body = read.readJson(reply);
   return { body, error: reply.status >= 400 ? errorOf(reply.status, body) : null };
 }
 
 // ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// Out of stock has no code of its own: only the message tells.
-function errorOf(status: number, body: unknown): string {
-  const is_sold_out = /out of stock|not in stock|insufficient stock/i.test(read.maybeTextAt(body, 'message') ?? '');
-  return read.maybeTextAt(body, 'errorCode') ?? (status === 400 && is_sold_out ? 'out of stock' : String(status));
-}
-
+const errorOf = (status: number, body: unknown) =>
+  read.maybeTextAt(body, 'errorCode') ??
+  (status === 400 && SOLD_OUT.test(read.maybeTextAt(body, 'message') ?? '') ? 'out of stock' : String(status));
 async function orderOutcome(reply: unknown, is_card: boolean, wire: Wire): Promise<Outcome> {
-  // Airtime that is asked for by its id comes with its status beside it.
+  // Airtime by its id has its status beside it, and older answers have none: then it is still at work.
   const order = read.at(reply, 'transaction') ?? reply;
-  const status = read.maybeTextAt(order, 'status') ?? read.maybeTextAt(reply, 'status');
-  const id = read.textAt(order, 'transactionId');
-  const is_no = typeof (status && reloadly.statuses[status]) === 'object';
-  const told = { supplier_reference: id, cost: is_no ? undefined : costOf(order) };
+  const status = read.maybeTextAt(order, 'status') ?? read.maybeTextAt(reply, 'status') ?? 'PROCESSING';
+  const is_no = typeof reloadly.statuses[status] === 'object';
+  const told = { supplier_reference: read.textAt(order, 'transactionId'), cost: is_no ? undefined : costOf(order) };
   const [pin, serial, validity, receipt] = PARTS.map((path) => read.maybeTextAt(order, path));
   const codes = pin || serial ? { codes: [say.code({ pin, serial, expires_at: read.expiryOf(validity, 'Z') })] } : {};
-  // Older answers have no status: still at work, but a code that is there already is kept.
-  if (!status && !pin) return { outcome: 'accepted', ...say.known(told) };
-  if (!status) return { outcome: 'unknown', doubt: 'supplier_said', ...codes, ...say.known(told) };
-  const outcome = say.byStatus(reloadly, status, told, () => ({ ...codes, ...(receipt ? { receipt } : {}) }));
-  if (outcome.outcome !== 'delivered' || !is_card) return outcome;
-  const cards = await call(wire, is_card, `/orders/transactions/${id}/cards`, undefined, 'v2').catch(() => null);
-  // What was bought stays bought when its codes cannot be read yet: a lookup reads them.
+  const found = say.byStatus(reloadly, status, told, () => ({ ...codes, ...(receipt ? { receipt } : {}) }));
+  // A code that came before its time is kept. What was bought stays bought when its cards cannot be read yet.
+  if (found.outcome === 'accepted' && pin) return { ...found, outcome: 'unknown', doubt: 'supplier_said', ...codes };
+  if (found.outcome !== 'delivered' || !is_card) return found;
+  const url = `/orders/transactions/${told.supplier_reference}/cards`;
+  const cards = await call(wire, is_card, url, undefined, 'v2').catch(() => null);
   if (!cards || cards.error) return { outcome: 'accepted', ...say.known(told) };
-  return { ...outcome, codes: read.itemsAt(cards.body, '').map(cardOf) };
+  return { ...found, codes: read.itemsAt(cards.body, '').map(cardOf) };
 }
 const PARTS = ['pinDetail.code', 'pinDetail.serial', 'pinDetail.validity', 'operatorTransactionId'];
-
 function cardOf(card: unknown) {
   const [number, pin, url] = ['cardNumber', 'pinCode', 'redemptionUrl'].map((path) => read.maybeTextAt(card, path));
   return say.code({ pin, ...(!url && /^https?:/i.test(number ?? '') ? { link: number } : { number, link: url }) });
 }
-
-// `amount` of a gift-card order is an estimate: how amount, discount and fee combine is not documented.
 function costOf(order: unknown): Money | undefined {
   const at = (path: string) => read.maybeTextAt(order, path);
   const [charged, currency, asked] = [at('balanceInfo.cost'), at('balanceInfo.currencyCode'), at('requestedAmount')];
   if (charged && currency) return read.money(charged, currency);
   const [whole, named] = asked ? [asked, at('requestedAmountCurrencyCode')] : [at('amount'), at('currencyCode')];
-  if (!whole || !named) return undefined;
-  return { ...read.money(whole, named), amount_e4: read.toE4(whole) - read.toE4((asked && at('discount')) || '0') };
+  const less = read.toE4((asked && at('discount')) || '0');
+  return whole && named ? { ...read.money(whole, named), amount_e4: read.toE4(whole) - less } : undefined;
 }
 
 // A free amount has no offer of its own: the SKU names it. A cost is less their discount, plus the fee on a card.
@@ -224,14 +203,8 @@ function offersOf(row: unknown): Offer[] {
   const product = at('productId') ?? at('operatorId') ?? read.textAt(row, 'id');
   const name = at('productName') ?? at('name') ?? product;
   const kind = is_card || at('pin') === 'true' ? 'code' : 'recharge';
-  const offer: Offer = {
-    product,
-    name,
-    kind,
-    cost: null,
-    stock: null,
-    available: (at('status') ?? 'ACTIVE') === 'ACTIVE',
-  };
+  const available = (at('status') ?? 'ACTIVE') === 'ACTIVE';
+  const offer: Offer = { product, name, kind, cost: null, stock: null, available };
   const charged = read.itemsAt(row, is_card ? 'fixedSenderDenominations' : 'fixedAmounts');
   const faces = is_card ? read.itemsAt(row, 'fixedRecipientDenominations') : charged;
   const left = BigInt(1_000_000 - read.toE4(at('discountPercentage') ?? at('internationalDiscount') ?? '0'));

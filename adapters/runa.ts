@@ -4,7 +4,6 @@
 //   after that the same key BUYS again. Where their id was lost, `lookup` sends the order again if `resend` is set.
 // - A code may be issued only when it is first revealed, so it may be out of stock after the order succeeded. We reveal
 //   at once and call it delivered only then. Revealing answers HTTP 200 for errors too.
-// - A payout link opens without a key: it is as secret as a code.
 // - A product is `<code>:<face value>:<currency>`; the currency must be the product's own.
 import type { Code, Desk, Found, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
 import * as say from './kit/outcomes.js';
@@ -169,7 +168,6 @@ async function orderOutcome(order: unknown, wire: Wire): Promise<Outcome> {
   const [worst] = ['unknown', 'accepted', 'refused'].flatMap((word) => outcomes.filter((one) => one.outcome === word));
   if (!worst) return { ...outcome, codes };
   if (worst.outcome === 'unknown') return { ...worst, codes };
-  // Some are fine and some are not: what is fine is kept.
   return codes.length === 0 ? worst : { ...say.known(told), outcome: 'unknown', doubt: 'codes_missing', codes };
 }
 

@@ -2,7 +2,6 @@
 // callbacks signed with HMAC-SHA256 over method, path with query, time in ms, nonce and the SHA-256 of the body.
 // `simulatedLike` makes variants whose promises are weaker, for a simulator started to behave that way.
 
-import { signedHeaders } from './kit/calling-back.js';
 import type {
   Acknowledgement,
   Code,
@@ -15,6 +14,7 @@ import type {
   Supplier,
   Wire,
 } from './kit/contract.js';
+import { signedHeaders } from './kit/counter.js';
 import { acknowledge, byRefusal, byStatus, code, orUnreadable, rejected, saidNo, unanswered } from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { compactJson, sameText } from './kit/signing.js';

@@ -1,20 +1,27 @@
-// The built-in supplier: a real HTTP server with a signed protocol, books of its own, and faults on demand. It runs in
-// tests, drills and the demo, in this process or in another one (drive that one by `/_control`).
+// Simulated suppliers: real HTTP servers with books of their own and faults on demand, in the built-in protocol or in that
+// of a real supplier, whose signatures they check. They run in tests, drills and the demo, in this process or in another
+// one (drive that one by `/_control`).
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { callbackSender, type SentCallback } from './kit/calling-back.js';
-import { type Answer, eventOf, forgedEventOf, routeOf, signatureGuard } from './kit/counter.js';
-import { type Fault, type FaultRule, faultBook, REFUSAL_STATUS } from './kit/faults.js';
-import * as read from './kit/reading.js';
+import { type Fault, type FaultName, type FaultRule, faultBook, refusalOf } from './kit/faults.js';
+import { type Answer, type Call, type Counter, type CounterDesk, deskOf, type Protocol } from './kit/protocol.js';
+import { obey } from './kit/remote.js';
 import { type Books, Shop, type ShopOptions, type ShopOrder, type ShopProduct } from './kit/shop.js';
 import { sameText } from './kit/signing.js';
+import { protocolFor } from './protocols/register.js';
 
 export interface SimulatorOptions extends Partial<ShopOptions> {
+  /** Code of the adapter whose protocol it speaks; default the built-in one. */
+  protocol?: string;
   /** Default: loopback, any free port. */
   host?: string;
   port?: number;
+  /** Those of the built-in protocol; other protocols take `credentials`. */
   app_key?: string;
   app_secret?: string;
+  /** In place of the protocol's own, by name. */
+  credentials?: Record<string, string>;
   /** Where callbacks go when an order names no address of its own. */
   callback_url?: string;
   /** Wait before each answer. */
@@ -22,10 +29,6 @@ export interface SimulatorOptions extends Partial<ShopOptions> {
 }
 
 const BODY_LIMIT = 1_000_000;
-const PRODUCTS: ShopProduct[] = [
-  { product: 'code-10', kind: 'code', cost_e4: 98_000, stock: null, name: 'Gift code 10' },
-  { product: 'recharge-10', kind: 'recharge', cost_e4: 97_500, stock: null, name: 'Recharge 10' },
-];
 
 /** Starts the server. Rejects with the system's error if the address cannot be listened on. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
@@ -35,17 +38,18 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 }
 
 export class Simulator {
-  readonly app_key: string;
-  readonly app_secret: string;
+  readonly protocol: Protocol;
+  readonly credentials: Readonly<Record<string, string>>;
   /** Base URL for the account, without a trailing slash. */
   url = '';
   latency_ms: number;
   readonly #host: string;
   #port: number;
   readonly #shop: Shop;
+  readonly #desk: CounterDesk;
+  readonly #counter: Counter;
   readonly #faults = faultBook();
   readonly #calling: ReturnType<typeof callbackSender>;
-  readonly #refuse: ReturnType<typeof signatureGuard>;
   readonly #server = createServer((request, response) => {
     this.#handle(request, response).catch(() => response.destroy());
   });
@@ -53,28 +57,64 @@ export class Simulator {
   #hanging: (() => void)[] = [];
 
   constructor(options: SimulatorOptions) {
-    this.app_key = options.app_key ?? 'sim-key';
-    this.app_secret = options.app_secret ?? 'sim-secret-0123456789abcdef';
+    const protocol = protocolFor(options.protocol ?? 'simulated');
+    const { app_key, app_secret } = options;
+    this.protocol = protocol;
+    this.credentials = {
+      ...protocol.credentials,
+      ...(app_key === undefined ? {} : { app_key }),
+      ...(app_secret === undefined ? {} : { app_secret }),
+      ...options.credentials,
+    };
     this.latency_ms = options.latency_ms ?? 0;
     this.#host = options.host ?? '127.0.0.1';
     this.#port = options.port ?? 0;
     const clock = options.clock ?? Date.now;
     this.#shop = new Shop({
-      name: options.name ?? 'simulated',
-      currency: options.currency ?? 'CNY',
-      products: options.products ?? PRODUCTS,
+      name: options.name ?? protocol.code,
+      currency: options.currency ?? protocol.currency,
+      products: options.products ?? [...protocol.products],
       balance_e4: options.balance_e4 ?? 1_000_000_000,
-      repeat: options.repeat ?? 'returns_original',
+      repeat: options.repeat ?? protocol.repeat,
       clock,
     });
-    const account = { app_key: this.app_key, app_secret: this.app_secret, clock };
-    this.#calling = callbackSender({ ...account, default_url: options.callback_url ?? null });
-    this.#refuse = signatureGuard(account);
+    const { credentials } = this;
+    this.#desk = deskOf(protocol, { shop: this.#shop, clock, credentials });
+    this.#counter = protocol.open(this.#desk);
+    this.#calling = callbackSender({
+      counter: this.#counter,
+      credentials,
+      secret: protocol.callback_secret,
+      default_url: options.callback_url ?? null,
+    });
     this.#server.keepAliveTimeout = 60_000;
   }
 
-  /** Lets the next matching calls go wrong (see `FAULTS`). Throws on a name that is none. */
+  get app_key(): string {
+    return this.credentials.app_key ?? '';
+  }
+  get app_secret(): string {
+    return this.credentials.app_secret ?? '';
+  }
+  /** What an account must be to buy here. */
+  get account(): {
+    adapter: string;
+    base_url: string;
+    credentials: Readonly<Record<string, string>>;
+    options: Record<string, string>;
+  } {
+    const { protocol, url: base_url, credentials } = this;
+    return { adapter: protocol.code, base_url, credentials, options: protocol.options?.(base_url) ?? {} };
+  }
+
+  /** Lets the next matching calls go wrong (see `FAULTS`). Throws on a name that is none, or not in this protocol. */
   fault(name: string, rule: FaultRule = {}): void {
+    const { code, refusals } = this.protocol;
+    const is_spoil = name === 'unmapped' || name === 'no_codes';
+    const is_refusal = refusalOf(name as FaultName) !== null;
+    if ((is_spoil && !this.#counter.spoil) || (is_refusal && !Object.hasOwn(refusals, name))) {
+      throw new Error(`the protocol of ${code} has no ${name}: let another fault happen`);
+    }
     this.#faults.add(name, rule);
   }
   clearFaults(): void {
@@ -112,7 +152,7 @@ export class Simulator {
   async callBack(reference: string, { forged = false } = {}): Promise<void> {
     const order = this.#shop.byReference(reference);
     if (!order) throw new Error(`there is no order with the reference ${reference}`);
-    await this.#calling.send(order, forged ? forgedEventOf(this.#shop, order) : eventOf(this.#shop, order), forged);
+    await this.#calling.send(order, forged);
   }
   /** Resolves when no callback is under way. */
   settled(): Promise<void> {
@@ -141,7 +181,7 @@ export class Simulator {
       });
     });
     this.#port = (this.#server.address() as AddressInfo).port;
-    this.url = `http://${this.#host}:${this.#port}`;
+    this.url = `http://${this.#host}:${this.#port}${this.protocol.root}`;
   }
   async close(): Promise<void> {
     for (const timer of this.#timers) clearTimeout(timer);
@@ -152,34 +192,42 @@ export class Simulator {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await bodyOf(request);
     if (body === null) return answer(response, 413, { error: 'bad_request', message: 'the body is too large' });
-    if (request.url?.startsWith('/_control')) return this.#control(request, response, body);
+    const call = callOf(request, body);
+    if (call.path.startsWith('/_control')) return this.#control(request, response, body);
     if (this.latency_ms > 0) await this.#wait(this.latency_ms);
-    const stranger = this.#refuse(request, body);
-    if (stranger) return answer(response, 401, { error: 'bad_signature', message: stranger });
-    const route = routeOf(this.#shop, request, body);
+    const route = this.#routeOf(call);
     if (!route) return answer(response, 404, { error: 'not_found', message: 'there is no such call' });
+    if (!('endpoint' in route)) return this.#reply(response, route, null);
     const fault = this.#faults.take(route.endpoint, route.order);
-    const refusal_status = fault && REFUSAL_STATUS[fault.name];
-    if (refusal_status) return answer(response, refusal_status, { error: fault.name, message: `fault: ${fault.name}` });
+    const refusal = fault && refusalOf(fault.name);
+    if (refusal) return this.#reply(response, this.#desk.refuse(refusal), null);
     await this.#reply(response, fault?.bought === false ? { status: 200, body: {} } : route.answer(fault), fault);
   }
 
-  async #reply(response: ServerResponse, { status, body, order }: Answer, fault: Fault | null): Promise<void> {
-    const text = JSON.stringify(body);
+  // What cannot be read is refused like anything else that makes no sense.
+  #routeOf(call: Call): ReturnType<Counter['route']> {
+    try {
+      return this.#counter.route(call);
+    } catch {
+      return this.#desk.refuse('bad_request');
+    }
+  }
+
+  async #reply(response: ServerResponse, { status, body, headers, order }: Answer, fault: Fault | null): Promise<void> {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
     switch (fault?.name) {
       case 'accept_then_drop':
         response.socket?.destroy();
         return;
       case 'bad_gateway':
-        return answer(response, 502, '<html><body><h1>502 Bad Gateway</h1></body></html>', 'text/html');
+        return answer(response, 502, '<html><body><h1>502 Bad Gateway</h1></body></html>', HTML);
       case 'empty_reply':
         return answer(response, 200, '');
       case 'garbage':
         return answer(response, status, text.slice(0, Math.ceil(text.length / 2)));
       case 'unmapped':
-        return answer(response, status, { ...body, status: 'in_review' });
       case 'no_codes':
-        return answer(response, status, { ...body, codes: [] });
+        return answer(response, status, this.#counter.spoil!(fault.name, body as object));
       case 'slow_drip':
         return this.#drip(response, status, text, fault.after_ms ?? 2000);
       case 'reset_after_body':
@@ -192,7 +240,7 @@ export class Simulator {
       case 'callback_first':
         if (order) await this.callBack(order.reference);
     }
-    answer(response, status, body);
+    answer(response, status, text, headers);
     if (order && fault) await this.#after(order, fault);
   }
 
@@ -210,7 +258,7 @@ export class Simulator {
   }
 
   #end(order: ShopOrder | null): boolean {
-    if (order) void this.#calling.send(order, eventOf(this.#shop, order));
+    if (order) void this.#calling.send(order);
     return order !== null;
   }
 
@@ -243,51 +291,12 @@ export class Simulator {
       answer(response, 200, { books: this.books(), callbacks: this.callbacks });
     } else {
       try {
-        answer(response, 200, { done: this.#obey(read.parseJson(body.toString())) });
+        answer(response, 200, { done: obey(this, body) });
       } catch (error) {
         answer(response, 400, { error: 'bad_request', message: (error as Error).message });
       }
     }
   }
-
-  #obey(order: unknown): boolean {
-    const act = read.textAt(order, 'do');
-    if (act === 'deliver' || act === 'fail' || act === 'reverse') return this[act](read.textAt(order, 'reference'));
-    if (act === 'fault') this.fault(read.textAt(order, 'fault'), ruleOf(order));
-    else if (act === 'clear') this.clearFaults();
-    else if (act === 'release') this.release();
-    else if (act === 'balance') this.setBalance(read.integerAt(order, 'amount_e4'));
-    else if (act === 'latency') this.latency_ms = read.integerAt(order, 'latency_ms');
-    else if (act === 'product') this.setProduct(productOf(order));
-    else
-      throw new Error(`do is "${act}": use fault, clear, release, deliver, fail, reverse, balance, latency or product`);
-    return true;
-  }
-}
-
-function ruleOf(order: unknown): FaultRule {
-  const whole = (name: string) =>
-    read.maybeTextAt(order, name) === undefined ? undefined : read.integerAt(order, name);
-  const rule = {
-    times: whole('times'),
-    after_ms: whole('after_ms'),
-    cost_e4: whole('cost_e4'),
-    units: whole('units'),
-    product: read.maybeTextAt(order, 'product'),
-    account: read.maybeTextAt(order, 'account'),
-    endpoint: read.maybeTextAt(order, 'endpoint'),
-    bought: read.maybeTextAt(order, 'bought') === 'false' ? false : undefined,
-  };
-  return Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== undefined)) as FaultRule;
-}
-
-function productOf(order: unknown): ShopProduct {
-  return {
-    product: read.textAt(order, 'product'),
-    kind: read.textAt(order, 'kind') === 'recharge' ? 'recharge' : 'code',
-    cost_e4: read.integerAt(order, 'cost_e4'),
-    stock: read.maybeTextAt(order, 'stock') === undefined ? null : read.integerAt(order, 'stock'),
-  };
 }
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer | null> {
@@ -301,8 +310,21 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer | null> {
   return Buffer.concat(parts);
 }
 
-function answer(response: ServerResponse, status: number, body: object | string, type = 'application/json'): void {
+function callOf({ method = '', url = '/', headers }: IncomingMessage, body: Buffer): Call {
+  const { pathname: path, searchParams: query } = new URL(url, 'http://host.invalid');
+  return { method, url, path, query, headers, body };
+}
+
+const HTML = { 'content-type': 'text/html' };
+
+function answer(
+  response: ServerResponse,
+  status: number,
+  body: object | string,
+  headers?: Record<string, string>,
+): void {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) });
+  const length = Buffer.byteLength(text);
+  response.writeHead(status, { 'content-type': 'application/json', ...headers, 'content-length': length });
   response.end(text);
 }

@@ -85,7 +85,8 @@ export const tremendous: Supplier = {
 
   async lookup({ reference, supplier_reference }, wire): Promise<Found> {
     const { status, body } = await get(wire, `/orders/${encodeURIComponent(supplier_reference ?? reference)}`);
-    if (status === 404) return { outcome: 'absent', message: messageOf(body) };
+    // Of an order whose id we hold they would not say that it was never made.
+    if (status === 404 && !supplier_reference) return { outcome: 'absent', message: messageOf(body) };
     return status < 400 ? orderOutcome(body, wire) : unanswered(messageOf(body));
   },
 

@@ -1,5 +1,5 @@
 // The faults the built-in supplier shows on demand: which there are, which call they hit, and what they do to an order.
-import type { Twist } from './shop.js';
+import type { ShopError, Twist } from './shop.js';
 
 /** Fault → what it does. A fault of the reply strikes after the order was bought, unless its rule says `bought: false`. */
 export const FAULTS = {
@@ -33,7 +33,7 @@ export const FAULTS = {
 } as const;
 export type FaultName = keyof typeof FAULTS;
 
-export type Endpoint = 'order' | 'lookup' | 'offers' | 'balance';
+export type Endpoint = 'order' | 'lookup' | 'offers' | 'balance' | 'session';
 export interface FaultRule {
   /** How many calls it hits; default 1. */
   times?: number;
@@ -52,18 +52,25 @@ export interface Fault extends FaultRule {
   name: FaultName;
 }
 
-/** HTTP status of the faults that are plain refusals; their error code is their name. */
-export const REFUSAL_STATUS: Partial<Record<FaultName, number>> = {
-  out_of_stock: 409,
-  maintenance: 423,
-  busy: 429,
-  float_low: 402,
-  recipient_invalid: 422,
-  credentials: 401,
-  duplicate_reference: 409,
-  product_unknown: 404,
-  declined: 409,
-};
+/** The faults that are plain refusals: nothing is bought. */
+const REFUSAL_FAULTS = [
+  'out_of_stock',
+  'maintenance',
+  'busy',
+  'float_low',
+  'recipient_invalid',
+  'credentials',
+  'duplicate_reference',
+  'product_unknown',
+  'declined',
+] as const satisfies readonly FaultName[];
+/** Why a simulated supplier says no, by a fault or by itself. */
+export type Refusal = ShopError | (typeof REFUSAL_FAULTS)[number];
+
+/** The refusal that a fault is; null for one that is none. */
+export function refusalOf(fault: FaultName): Refusal | null {
+  return REFUSAL_FAULTS.find((name) => name === fault) ?? null;
+}
 
 /** A recipient account that begins so carries its own fault: `fault-out_of_stock`, `fault-hang-0001`. */
 const FAULT_ACCOUNT = /^fault-([a-z_]+)/;

@@ -132,6 +132,8 @@ export function baseUrlOf(supplier: Supplier, { options, exchanges }: Conversati
     const base = known.find((base) => new URL(base).origin === new URL(url!).origin);
     if (base) return base;
   }
-  if (live === null && urls[0]) return new URL(urls[0]).origin;
+  // Where a session is opened first, that may be at another host; the last request is at the supplier's own.
+  const own = supplier.session ? urls.at(-1) : urls[0];
+  if (live === null && own) return new URL(own).origin;
   return known[0] ?? 'https://supplier.example';
 }

@@ -145,10 +145,12 @@ async function act(
     // "Delivered" without its codes proves nothing of a code order; the lookup below fetches them.
     const found = checkOutcome({ kind: order.kind, quantity: attempt.quantity }, read.outcome);
     const news: News = { via: 'callback', found };
-    return { news, settled: await settle(engine, trx, attempt.attempt_id, news) };
+    // Of a code order, "finished" without the codes is as far as some callbacks go.
+    const is_open = found.outcome === 'unknown' || (found.outcome === 'accepted' && order.kind === 'code');
+    return { news, is_open, settled: await settle(engine, trx, attempt.attempt_id, news) };
   });
   if (news?.settled) tell(engine, news.settled, news.news);
-  if (!news || news.news.found.outcome === 'unknown') {
+  if (!news || news.is_open) {
     fulfilment.run(() => lookUp(engine, fulfilment, attempt.attempt_id), PRIORITY.lookup);
   } else if (news.settled?.goes_on) await goOnWith(engine, fulfilment, attempt.order_id);
   return result;

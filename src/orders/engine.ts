@@ -1,5 +1,7 @@
 // What the order engine is handed: everything it touches, as plain arguments. Built once, in src/main.ts.
+import type { Knex } from 'knex';
 import type { Supplier } from '../../adapters/kit/contract.js';
+import type { VaultError } from '../../vault/errors.js';
 import type { Vault } from '../../vault/vault.js';
 import type { Database } from '../db/connect.js';
 import type { Channels } from '../suppliers/channels.js';
@@ -47,6 +49,8 @@ export interface EngineOptions {
 export interface Engine {
   database: Database;
   vault: Vault;
+  /** Why nothing of this kind may be bought or issued now, or null: what a supplier answers could not be kept. */
+  vaultFault: (knex: Knex, kind: 'code' | 'recharge') => Promise<VaultError | null>;
   channels: Channels;
   health: Health;
   supplierFor: (adapter: string) => Supplier;

@@ -133,6 +133,8 @@ async function takeStep(
   const open = attempts.find((attempt) => attempt.open_order_id !== null);
   if (open) return open.state === 'planned' ? { before: order, after: order, attempt: open, is_new: false } : null;
 
+  // It stays due: whoever takes it up after its lease looks again.
+  if (await engine.vaultFault(trx, order.kind)) return null;
   const now = engine.now();
   const [step] = await planAttempts(engine, trx, [{ order, attempts }]);
   const { order_id: _id, ...changes } = step!.order;
@@ -168,9 +170,11 @@ async function sendAttempt(
       return is_ours;
     },
     beforeSend: async () => {
-      const is_ours = await atomic(database, 'mark sent', (trx) =>
-        markSent(trx, attempt.attempt_id, owner(), engine.now()),
-      );
+      const is_ours = await atomic(database, 'mark sent', async (trx) => {
+        // Sealed since it was planned: it stays `planned`, and is abandoned and planned anew when its lease is over.
+        if (await engine.vaultFault(trx, order.kind)) return false;
+        return markSent(trx, attempt.attempt_id, owner(), engine.now());
+      });
       engine.reach('attempt_sent');
       return is_ours;
     },

@@ -126,7 +126,8 @@ function well(row: HealthRow, at: number): HealthRow {
 
 /** After a query that an ailing supplier answered (or cannot be asked): purchases may try it, one at a time. */
 export function answered(row: HealthRow, at: number): HealthRow {
-  return { ...row, state: 'probing', since: at, probe_at: at, probes_good: 0, recent_good: 0, recent_faults: 0, faults_in_row: 0 };
+  const none = { recent_good: 0, recent_faults: 0, faults_in_row: 0, probes_good: 0 };
+  return { ...decayed(row, at), ...none, state: 'probing', since: at, probe_at: at };
 }
 
 /** After a query that came to nothing: a longer pause. */

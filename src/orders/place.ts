@@ -33,7 +33,7 @@ export type Placed =
 /**
  * Accepts each request at most once and takes the first step of the new orders: issued from the vault, or a planned
  * attempt, or failed for want of any source. Answers one result per request, in order. Throws `Retry` when another
- * transaction accepted one of them at the same moment.
+ * transaction accepted one of them at the same moment, and a `VaultError` while the vault is sealed.
  */
 export async function placeOrders(engine: Engine, trx: Trx, requests: readonly PlaceRequest[]): Promise<Placed[]> {
   const keys = requests.map(({ storefront, request }) => ({ storefront, external_id: request.external_id }));
@@ -53,6 +53,11 @@ export async function placeOrders(engine: Engine, trx: Trx, requests: readonly P
     return { order, is_replay: false, attempt: null };
   });
   if (created.size === 0) return results;
+  // Before anything is written: what a supplier sold now could not be kept. The caller repeats the request.
+  for (const kind of new Set([...created.values()].map((order) => order.kind))) {
+    const fault = await engine.vaultFault(trx, kind);
+    if (fault) throw fault;
+  }
 
   // Made before the plan's own events, so that the timeline begins with it.
   const received = [...created.values()].map(({ order_id, quantity, unit_price_e4, currency }) =>

@@ -101,6 +101,8 @@ async function settleLeftOver(
 
 /** Looks up the attempts that are due. Returns how many it took. */
 export async function lookUpDue(engine: Engine, fulfilment: Fulfilment): Promise<number> {
+  // While the vault is sealed no answer could be kept; what is due stays due.
+  if (await engine.vaultFault(engine.database.read, 'recharge')) return 0;
   const due = await readDueLookups(engine.database.read, engine.now(), engine.options.pass_max);
   let taken = 0;
   for (const attempt of due) {
@@ -119,12 +121,16 @@ export async function lookUp(engine: Engine, fulfilment: Fulfilment, attempt_id:
   const attempt = await readAttempt(engine.database.read, attempt_id);
   if (!attempt || !mayHaveBought(attempt.state) || attempt.state === 'sent') return;
   const order = await readOrder(engine.database.read, attempt.order_id);
+  // An answer that cannot be kept is not asked for: some suppliers show a code once.
+  if (!order || (await engine.vaultFault(engine.database.read, order.kind))) return;
   const channel = await engine.channels.channel(attempt.account);
-  if (!order || !canBeAsked(attempt, channel.supplier)) return;
+  if (!canBeAsked(attempt, channel.supplier, engine.now())) return;
   const allowed_at = (attempt.sent_at ?? 0) + (channel.supplier.limits.first_lookup_after_ms ?? 0);
   if (engine.now() < allowed_at) return;
   const may_resend =
-    order.state === 'sourcing' && hasEnded(engine, channel, attempt) && mayResend(attempt, channel.supplier);
+    order.state === 'sourcing' &&
+    hasEnded(engine, channel, attempt) &&
+    mayResend(attempt, channel.supplier, engine.now());
   const purchase = { ...purchaseOf(order, attempt), ...(may_resend ? { resend: true } : {}) };
   const answer = await channel.lookup(purchase, { may_resend });
   engine.reach('lookup_answered');
@@ -158,6 +164,9 @@ export async function lookUpForReader(engine: Engine, fulfilment: Fulfilment, or
   const pause_ms = nextLookupAt(engine.options, open.lookups, 0);
   const last_at = open.next_lookup_at - pause_ms;
   if (now - last_at < engine.options.lookup_on_read_ms) return;
+  // Asking by sending again follows the ladder alone: some suppliers want a minute between two of one reference.
+  const { supplier } = await engine.channels.channel(open.account);
+  if (supplier.promises.lookup_by === 'resend' && open.supplier_reference === null) return;
   const next = nextLookupAt(engine.options, open.lookups, now);
   const claimed = await atomic(engine.database, 'claim lookup', (trx) =>
     claimLookup(trx, { ...open, lookups: open.lookups - 1 }, next),

@@ -235,7 +235,7 @@ async function keepWaiting(settling: Settling): Promise<void> {
   settling.attempt = {
     ...attempt,
     doubted_at: is_unknown ? (attempt.doubted_at ?? now) : attempt.doubted_at,
-    next_lookup_at: canBeAsked(attempt, supplier) ? firstLookupAt(settling) : null,
+    next_lookup_at: canBeAsked(attempt, supplier, now) ? firstLookupAt(settling) : null,
   };
   await insertEvents(trx, [
     newEvent(order.order_id, now, is_unknown ? 'attempt_unknown' : 'attempt_accepted', {
@@ -261,18 +261,24 @@ function firstLookupAt({ attempt, news, now, engine, supplier }: Settling): numb
 }
 
 /** Whether a lookup of this attempt can tell anything at all. */
-export function canBeAsked(attempt: AttemptRow, supplier: Supplier): boolean {
+export function canBeAsked(attempt: AttemptRow, supplier: Supplier, now: number): boolean {
   if (!supplier.lookup) return false;
   const by = supplier.promises.lookup_by;
   if (by === 'supplier_reference') return attempt.supplier_reference !== null;
-  if (by === 'resend') return attempt.supplier_reference !== null || mayResend(attempt, supplier);
+  if (by === 'resend') return attempt.supplier_reference !== null || mayResend(attempt, supplier, now);
   return by === 'reference';
 }
 
-/** Sending the same purchase again buys nothing new only if they promise the original, and the order still wants it. */
-export function mayResend(attempt: AttemptRow, supplier: Supplier): boolean {
+/**
+ * Sending the same purchase again buys nothing new only if they promise the original, for as long as they promise it,
+ * and only while the order still wants it.
+ */
+export function mayResend(attempt: AttemptRow, supplier: Supplier, now: number): boolean {
   const { repeat_reference, lookup_by } = supplier.promises;
-  return lookup_by === 'resend' && repeat_reference === 'returns_original' && attempt.detached_at === null;
+  if (lookup_by !== 'resend' || attempt.detached_at !== null || attempt.sent_at === null) return false;
+  if (typeof repeat_reference === 'string') return repeat_reference === 'returns_original';
+  // After their window a repeat buys again; a tenth of it is kept clear of both clocks.
+  return now - attempt.sent_at < repeat_reference.returns_original_within_ms * 0.9;
 }
 
 /** News that makes no move: kept if it teaches something, and told if it contradicts what was settled. */
