@@ -18,7 +18,9 @@ type ValueOf<O extends Option> = O extends { is_secret: true }
       ? boolean
       : O['type'] extends 'ladder_ms'
         ? readonly number[]
-        : string;
+        : O['default'] extends null
+          ? string | null
+          : string;
 
 /** Every setting, by its name in the table; secrets are wrapped and print as `[sealed]`. */
 export type Config = { readonly [N in OptionName]: ValueOf<(typeof OPTIONS)[N]> };
@@ -249,6 +251,7 @@ function checkTogether(reading: Reading, values: Record<string, unknown>, origin
       fix: `Set ${envName('metrics_port')} to another port, such as 9464.`,
     });
   }
+  checkPkcs12(problems, values, origins);
   if (values.master_key === null) checkKeyFile(problems, String(values.master_key_file), origins.master_key_file!);
   else if (origins.master_key_file !== 'default') {
     problems.push({
@@ -258,6 +261,26 @@ function checkTogether(reading: Reading, values: Record<string, unknown>, origin
       origin: origins.master_key!,
       fix: `Unset ${envName('master_key')}; the file is the safer.`,
     });
+  }
+}
+
+/** PKCS#12 files stand in place of the other two, and need their pass phrase. */
+function checkPkcs12(
+  problems: ConfigProblem[],
+  values: Record<string, unknown>,
+  origins: Record<string, string>,
+): void {
+  if (values.master_key_p12_files === null) return;
+  const problem = { name: 'master_key_p12_files', origin: origins.master_key_p12_files! };
+  if (values.master_key !== null || origins.master_key_file !== 'default') {
+    const wrong = 'a master key is given twice: as PKCS#12 and as a file or value';
+    const fix = `Unset ${envName('master_key_p12_files')}, or the other one.`;
+    problems.push({ ...problem, kind: 'invalid', wrong, fix });
+  }
+  if (values.master_key_p12_password === null) {
+    const variable = envName('master_key_p12_password');
+    const fix = `Put the pass phrase into a file that only this process can read, and set ${variable}_FILE to its path.`;
+    problems.push({ ...problem, kind: 'missing', wrong: 'the pass phrase of the PKCS#12 files is missing', fix });
   }
 }
 

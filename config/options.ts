@@ -145,6 +145,25 @@ export const OPTIONS = {
     example: '1:BASE64, where BASE64 is the output of: openssl rand -base64 32',
     help: 'The master key itself, in place of master_key_file. A file is the better place.',
   },
+  master_key_p12_files: {
+    type: 'text',
+    default: null,
+    example: '1=/run/secrets/kamigate.p12',
+    help: 'PKCS#12 files with one private key each, in place of master_key_file: version=path, between commas.',
+  },
+  master_key_p12_password: {
+    type: 'text',
+    default: null,
+    is_secret: true,
+    example: 'the pass phrase of the file; one a line where there are several files',
+    help: 'The pass phrase of the PKCS#12 files. KAMIGATE_MASTER_KEY_P12_PASSWORD_FILE names a file that holds it.',
+  },
+  journal_dir: {
+    type: 'path',
+    default: ({ data_dir }) => `${String(data_dir)}/journal`,
+    example: '/mnt/other-disk/kamigate-journal',
+    help: 'Folder of the issuance journal, shared by all processes; better on another disk than the database. none: none.',
+  },
 
   log_level: {
     type: 'choice',

@@ -2,7 +2,7 @@
 // `npm run dashboards`; test/metrics/dashboards.test.ts fails when the committed files are not what this makes.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { rulesFile, testsFile } from './alerts/rules.js';
+import { AREAS, rulesFile, testsFile } from './alerts/rules.js';
 import { DASHBOARDS } from './dashboards/all.js';
 import { buildDashboard, type Language } from './kit.js';
 
@@ -15,8 +15,10 @@ export function madeFiles(): Map<string, string> {
       files.set(`dashboards/${dashboard.uid}.json`, `${JSON.stringify(dashboard, null, 2)}\n`);
     }
   }
-  files.set('prometheus/rules/kamigate.yaml', rulesFile());
-  files.set('prometheus/tests/kamigate.yaml', testsFile());
+  for (const area of AREAS) {
+    files.set(`prometheus/rules/${area}.yaml`, rulesFile(area));
+    files.set(`prometheus/tests/${area}.yaml`, testsFile(area));
+  }
   return files;
 }
 

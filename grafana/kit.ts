@@ -91,7 +91,7 @@ function addVariables(
   const choice = (name: 'job' | 'instance' | VariableName, query: string): grafana.QueryVariableBuilder =>
     new grafana.QueryVariableBuilder(name)
       .label(say(WORDS[name]))
-      .query({ query, refId: 'Prometheus' })
+      .query(query)
       .datasource(DATASOURCE)
       .refresh(grafana.VariableRefresh.OnTimeRangeChanged)
       .sort(grafana.VariableSort.AlphabeticalAsc)
@@ -160,7 +160,6 @@ function buildPanel(spec: PanelSpec, around: Around): AnyPanel {
   if (spec.type === 'alertlist') return panel;
   panel.datasource(DATASOURCE);
   for (const [at, query] of spec.queries.entries()) panel.withTarget(targetOf(query, at, spec));
-  if (spec.type === 'heatmap') return panel;
   panel.unit(spec.unit);
   if (spec.max !== undefined) panel.min(0).max(spec.max);
   if (spec.interval !== undefined) panel.interval(spec.interval);

@@ -1,5 +1,6 @@
 // Builds everything once, in order. No decisions here: parts and their wiring. Listening and stopping is serve.ts's.
 import type { Supplier } from '../adapters/kit/contract.js';
+import type { Journal } from '../vault/journal.js';
 import type { Keyring } from '../vault/keyring.js';
 import { createVault, type Vault } from '../vault/vault.js';
 import { type AlertOptions, type Alerts, createAlerts } from './alerts.js';
@@ -31,11 +32,14 @@ import { createWebhookSender, type WebhookOptions, type WebhookSender } from './
 import { noteBreaker, readAccount } from './suppliers/accounts.js';
 import { type Channels, createChannels } from './suppliers/channels.js';
 import { withManual } from './suppliers/manual.js';
+import { createUpkeep, type Upkeep } from './vault-upkeep.js';
 
 /** What a gateway is built of; the tests hand in a clock, a simulator's address and a database of their own. */
 export interface GatewayParts {
   database: Database;
   keyring: Keyring;
+  /** The record of issues outside the database; left out: none is kept. With one, `upkeep.start` comes before the first issue. */
+  journal?: Journal | null;
   supplierFor: (adapter: string) => Supplier;
   log: Logger;
   now: () => number;
@@ -62,6 +66,7 @@ export interface GatewayOptions extends EngineOptions, WebhookOptions, Partial<S
 export interface Gateway {
   database: Database;
   vault: Vault;
+  upkeep: Upkeep;
   engine: Engine;
   fulfilment: Fulfilment;
   orders: Orders;
@@ -98,9 +103,11 @@ export function buildGateway(parts: GatewayParts): Gateway {
     now,
     dialect: database.dialect,
     can_skip_locked: database.can_skip_locked,
+    ...(parts.journal ? { journal: parts.journal } : {}),
   });
   const vault = measuredVault(bare_vault, metrics, toBase);
   const openText = vault.openText.bind(vault);
+  const upkeep = createUpkeep({ database, vault, journal: parts.journal ?? null, log, now });
   const channels = createChannels({
     readAccount: (account) => readAccount(database.read, { openText, supplierFor }, account),
     supplierFor,
@@ -111,6 +118,7 @@ export function buildGateway(parts: GatewayParts): Gateway {
   const engine: Engine = {
     database,
     vault,
+    vaultFault: upkeep.fault,
     channels,
     health: createHealth({ database, channels, now }),
     supplierFor,
@@ -139,7 +147,7 @@ export function buildGateway(parts: GatewayParts): Gateway {
     },
   });
   const jobs = createJobs(
-    [...engineJobs(engine, fulfilment, webhooks, options), ...catalog.jobs, ...watchJobs(gauges, alerts, gauge_options)],
+    [...engineJobs(engine, fulfilment, webhooks, options), ...catalog.jobs, ...upkeep.jobs, ...watchJobs(gauges, alerts, gauge_options)],
     { now, onRun: jobObserver(metrics, log) },
   );
   metrics.onCollect(() => metrics.set('fulfil_queue', {}, fulfilment.size()));
@@ -152,6 +160,7 @@ export function buildGateway(parts: GatewayParts): Gateway {
   return {
     database,
     vault,
+    upkeep,
     engine,
     fulfilment,
     orders,
@@ -172,6 +181,7 @@ export function buildGateway(parts: GatewayParts): Gateway {
       await Promise.race([fulfilment.idle(), new Promise((resolve) => setTimeout(resolve, wait_ms).unref())]);
       // What was learned last; losing it costs no more than learning it again.
       await engine.health.write().catch((error: unknown) => engine.observe({ event: 'failure', where: 'fulfil', error }));
+      await upkeep.close().catch((error: unknown) => engine.observe({ event: 'failure', where: 'vault', error }));
       await gauges.release();
       await webhooks.close();
       await channels.close();

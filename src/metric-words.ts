@@ -63,6 +63,7 @@ export const QUEUES = [
   'expire_cost_changes',
   'chain_ledger',
   'sign_ledger',
+  'watch_vault',
   'gauges',
   'verify_vault',
   'alerts',

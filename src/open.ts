@@ -4,7 +4,9 @@ import type { Supplier } from '../adapters/kit/contract.js';
 import { supplierFor as registered } from '../adapters/register.js';
 import type { Config } from '../config/load.js';
 import { VaultError } from '../vault/errors.js';
+import { type Journal, openJournal } from '../vault/journal.js';
 import { createKeyring, type Keyring } from '../vault/keyring.js';
+import { type Pkcs12Version, pkcs12Files } from '../vault/pkcs12.js';
 import { keyFile, keyText } from '../vault/sources.js';
 import type { AlertFormat } from './alerts.js';
 import { connect, type Database } from './db/connect.js';
@@ -70,8 +72,9 @@ async function bringUpToDate(database: Database, schema: SchemaWish): Promise<vo
   });
 }
 
-/** The master key, from the file or the value that the configuration names. Throws `VaultError('key_source')`. */
+/** The master key, from the files or the value that the configuration names. Throws `VaultError('key_source')`. */
 export function openKeyring(config: Config): Keyring {
+  if (config.master_key_p12_files !== null) return createKeyring(pkcs12Files(pkcs12Versions(config)));
   if (config.master_key !== null) return createKeyring(keyText('KAMIGATE_MASTER_KEY', config.master_key.reveal()));
   try {
     return createKeyring(keyFile(config.master_key_file));
@@ -84,6 +87,41 @@ export function openKeyring(config: Config): Keyring {
     });
   }
 }
+
+/** `[version=]path` between commas; without a version, by place. A pass phrase a line, or one for all. */
+function pkcs12Versions(config: Config): Pkcs12Version[] {
+  const phrases = config.master_key_p12_password?.reveal().split(/\r?\n/) ?? [];
+  return (config.master_key_p12_files ?? '').split(',').map((entry, at) => {
+    const [, version, path] = /^\s*(?:([1-9]\d{0,8})=)?(.+?)\s*$/.exec(entry) ?? [];
+    if (path === undefined) {
+      throw new VaultError('key_source', `entry ${at + 1} of master_key_p12_files names no file`, {
+        field: 'master_key_p12_files',
+        fix: 'Write it such as 1=/run/secrets/kamigate.p12, more of them between commas.',
+      });
+    }
+    return {
+      version: version === undefined ? at + 1 : Number(version),
+      path,
+      passphrase: phrases[at] ?? phrases[0] ?? '',
+    };
+  });
+}
+
+/** The issuance journal of the configuration, or null where it says that none is kept. Makes its folder. */
+export function openConfiguredJournal({ journal_dir }: Config): Journal | null {
+  if (journal_dir === NO_JOURNAL) return null;
+  try {
+    return openJournal(journal_dir);
+  } catch (cause) {
+    const code = String((cause as NodeJS.ErrnoException).code);
+    throw new GatewayError('config_invalid', `the folder of the issuance journal cannot be made (${code})`, {
+      field: 'journal_dir',
+      fix: 'Set KAMIGATE_JOURNAL_DIR to a folder that this process can write, the same for all processes.',
+      cause,
+    });
+  }
+}
+const NO_JOURNAL = 'none';
 
 function isAbsent({ details }: VaultError): boolean {
   return (details.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
@@ -105,6 +143,7 @@ export function openGateway({ config, database, keyring, log, public_url, ...par
   return buildGateway({
     database,
     keyring,
+    journal: openConfiguredJournal(config),
     log,
     now: parts.now ?? Date.now,
     supplierFor: parts.supplierFor ?? registered,
@@ -163,17 +202,33 @@ export function gatewayOptions(config: Config, public_url: string): GatewayOptio
   };
 }
 
+export interface CommandNeeds {
+  /** The command may issue or reveal codes: the journal is compared first, and what was issued is in it at the end. */
+  issues?: boolean;
+}
+
 /** A gateway for one command: no jobs, no listening; what the command set going is finished before it ends. */
-export async function withGateway<T>(config: Config, work: (gateway: Gateway) => Promise<T>): Promise<T> {
+export async function withGateway<T>(
+  config: Config,
+  work: (gateway: Gateway) => Promise<T>,
+  { issues = false }: CommandNeeds = {},
+): Promise<T> {
   const keyring = openKeyring(config);
   const database = await openDatabase(config, 'must_be_current');
   const log = createLogger({
     level: config.log_level === 'info' ? 'warn' : config.log_level,
     destination: process.stderr,
   });
-  const gateway = openGateway({ config, database, keyring, log, public_url: config.public_url });
+  let gateway: Gateway;
+  try {
+    gateway = openGateway({ config, database, keyring, log, public_url: config.public_url });
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
   const stopRenewing = keepLeases(gateway);
   try {
+    if (issues) await gateway.upkeep.start();
     return await work(gateway);
   } finally {
     await gateway.stop(config.shutdown_timeout_ms);

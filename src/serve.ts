@@ -15,6 +15,7 @@ import { requestObserver } from './observe.js';
 import { keepLeases, openDatabase, openGateway, openKeyring } from './open.js';
 import type { Phase } from './orders/engine.js';
 import type { Metrics } from './registry.js';
+import { tellStart } from './vault-upkeep.js';
 
 export interface ServeHooks {
   /** Applies pending migrations on a database server too. */
@@ -60,6 +61,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       'request',
       createMetricsApp((accept) => gateway.metrics.render(accept)),
     );
+    tellStart(log, await gateway.upkeep.start());
     gateway.jobs.start();
     const api_url = urlOf(config.host, api);
     const metrics_url = urlOf(config.metrics_host, metrics);
@@ -134,7 +136,7 @@ function apiOf(config: Config, gateway: Gateway, draining: { has_begun: boolean 
 }
 
 /** What must hold for orders to be accepted here. Suppliers are not among it: their trouble is no reason to turn away. */
-function readyChecks({ database, vault }: Gateway): ReadyCheck[] {
+function readyChecks({ database, vault, upkeep }: Gateway): ReadyCheck[] {
   return [
     { name: 'database', check: async () => void (await database.read.raw('select 1')) },
     { name: 'migrations', check: migrationsCheck(database) },
@@ -142,19 +144,29 @@ function readyChecks({ database, vault }: Gateway): ReadyCheck[] {
       name: 'vault',
       check: async () => {
         if (await vault.isSealed(database.read)) throw new GatewayError('vault_sealed', 'it is sealed', { fix: '' });
+        return undefined;
+      },
+    },
+    // Recharges, lookups and everything that reads go on: no reason to turn all of it away.
+    {
+      name: 'issuing',
+      check: async () => {
+        const why = upkeep.issuingFault();
+        return why === null ? undefined : `sealed, ${why}; run \`kamigate vault replay\``;
       },
     },
   ];
 }
 
-function migrationsCheck(database: Database): () => Promise<void> {
+function migrationsCheck(database: Database): () => Promise<undefined> {
   // This program's list never grows while it runs: once current, always current.
   let is_current = false;
   return async () => {
-    if (is_current) return;
+    if (is_current) return undefined;
     const pending = await pendingMigrations(database.write);
     if (pending.length > 0) throw new GatewayError('unavailable', `${pending.length} are pending`, { fix: '' });
     is_current = true;
+    return undefined;
   };
 }
 

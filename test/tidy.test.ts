@@ -55,6 +55,8 @@ const LAYERS: readonly [string, string][] = [
   ['src/figures.ts', 'main'],
   ['src/publish.ts', 'main'],
   ['src/alerts.ts', 'main'],
+  ['src/vault-upkeep.ts', 'main'],
+  ['src/sealed-columns.ts', 'main'],
   ['src/main.ts', 'main'],
   ['src/open.ts', 'serve'],
   ['src/serve.ts', 'serve'],

@@ -348,6 +348,7 @@ function checkDeposit(deposit: Deposit): void {
   }
   if (received_by.length === 0) throw invalid('received_by', 'is empty', 'Name who deposits the codes.');
   if (quarantined === '') throw invalid('quarantined', 'is empty', 'Give the reason for the quarantine.');
+  checkLengths(deposit);
   checkMoney('total_cost_e4', total_cost_e4);
   const has_cost = total_cost_e4 !== null || codes.some(({ cost_e4 }) => cost_e4 !== undefined);
   if (has_cost && !/^[A-Z]{3}$/.test(currency ?? '')) {
@@ -355,6 +356,16 @@ function checkDeposit(deposit: Deposit): void {
   }
   if (total_cost_e4 !== null && codes.some(({ cost_e4 }) => cost_e4 !== undefined)) {
     throw invalid('total_cost_e4', 'contradicts the costs of single codes', 'Give one or the other.');
+  }
+}
+
+/** What the columns hold; the database would refuse more with a sentence of its own. */
+const LENGTHS = { account: 64, attempt_id: 40, document: 128, received_by: 128, quarantined: 128 } as const;
+
+function checkLengths(deposit: Deposit): void {
+  for (const [field, most] of Object.entries(LENGTHS)) {
+    const value = deposit[field as keyof typeof LENGTHS];
+    if (value && value.length > most) throw invalid(field, `is longer than ${most} characters`, 'Shorten it.');
   }
 }
 

@@ -24,6 +24,8 @@ export interface RotationRun {
 /** Pause while others hold the last rows, and how often it is taken in a row before giving up: a minute. */
 const PAUSE_MS = 50;
 const PAUSES_MAX = 1200;
+/** Pause after every step, for those who issue. */
+const GAP_MS = 20;
 
 export interface RotationResult {
   keys_rewrapped: number;
@@ -75,7 +77,11 @@ async function repeat(
     if (is_waiting) {
       pauses++;
       await run.pause(PAUSE_MS);
-    } else pauses = 0;
+    } else {
+      pauses = 0;
+      // SQLite has one writer and no queue for it: without a gap other processes would hardly ever find it free.
+      await run.pause(GAP_MS);
+    }
   }
   throw new Error(`rotation: rows of phase ${phase} stayed locked by others`);
 }

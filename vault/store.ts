@@ -96,6 +96,13 @@ export function createStore({ dialect, can_skip_locked }: VaultDialect) {
   const claimable = (trx: Trx) =>
     (dialect === 'mysql' ? trx.raw('codes force index (codes_claim)') : 'codes') as string;
 
+  /** Locks what the query finds: passing over what others hold, or waiting for it; SQLite has one writer at a time. */
+  function locked<Q extends Knex.QueryBuilder>(query: Q): Q {
+    if (dialect === 'mysql') query.forUpdate();
+    if (can_skip_locked) query.skipLocked();
+    return query;
+  }
+
   /** What a claim may take, first expired first, then oldest. */
   function inOrder(trx: Trx, sku: string, expires_after: number, excluded: Excluded): Knex.QueryBuilder {
     const query = trx(claimable(trx)).where({ sku, state: 'available' }).where('expires_at', '>', expires_after);
@@ -158,8 +165,7 @@ export function createStore({ dialect, can_skip_locked }: VaultDialect) {
       const query = inOrder(trx, sku, expires_after, excluded)
         .limit(limit)
         .select(...CLAIMED);
-      if (can_skip_locked) query.forUpdate().skipLocked();
-      return withBuffers((await query) as Claimed[], 'sealed');
+      return withBuffers((await locked(query)) as Claimed[], 'sealed');
     },
 
     /** How many, up to `limit`, are available whoever holds them. Takes no lock. */
@@ -203,7 +209,7 @@ export function createStore({ dialect, can_skip_locked }: VaultDialect) {
     /** Batch keys wrapped by an older master version. */
     async oldBatchKeys(trx: Trx, current: number, limit: number): Promise<BatchKeyRow[]> {
       const query = trx('batch_keys').where('master_version', '<', current).limit(limit).select();
-      return withBuffers<BatchKeyRow>(await (can_skip_locked ? query.forUpdate().skipLocked() : query), 'wrapped');
+      return withBuffers<BatchKeyRow>(await locked(query), 'wrapped');
     },
 
     async rewrapBatchKeys(trx: Trx, rows: BatchKeyRow[]): Promise<void> {
@@ -214,14 +220,14 @@ export function createStore({ dialect, can_skip_locked }: VaultDialect) {
     /** Locks codes that one batch key sealed, passing over those that others hold. */
     async codesUnder(trx: Trx, { batch_id, key_version }: BatchKeyRow, limit: number): Promise<CodeRow[]> {
       const query = trx('codes').where({ batch_id, key_version }).limit(limit).select();
-      const rows: CodeRow[] = await (can_skip_locked ? query.forUpdate().skipLocked() : query);
+      const rows: CodeRow[] = await locked(query);
       return withBuffers(rows, 'sealed', 'fingerprint_a', 'fingerprint_b');
     },
 
     /** Locks codes without a fingerprint in this slot. */
     async codesWithout(trx: Trx, slot: Slot, limit: number): Promise<CodeRow[]> {
       const query = trx('codes').whereNull(SLOT_COLUMN[slot]).limit(limit).select();
-      const rows: CodeRow[] = await (can_skip_locked ? query.forUpdate().skipLocked() : query);
+      const rows: CodeRow[] = await locked(query);
       return withBuffers(rows, 'sealed');
     },
 
@@ -251,7 +257,7 @@ export function createStore({ dialect, can_skip_locked }: VaultDialect) {
           .where((either) => either.whereNull('order_id').orWhere('ends_at', '<=', now))
           .orderBy([{ column: 'pool_id' }, { column: 'seat_no' }])
           .first('pool_id', 'seat_no');
-      const seat: SeatPlace | undefined = await (can_skip_locked ? free().forUpdate().skipLocked() : free());
+      const seat: SeatPlace | undefined = await locked(free());
       if (!seat && can_skip_locked && (await free())) throw new VaultRetry('the free seats are being taken');
       return seat ?? null;
     },

@@ -3,6 +3,7 @@
 import type { Knex } from 'knex';
 import { type DisputeResult, disputeCode, openClaim, type ReplaceResult, replaceCode, type Unit } from './aftersale.js';
 import { type ApprovalRequest, askApproval, giveApproval } from './approvals.js';
+import { type Braked, type BrakeRules, createBrake } from './brake.js';
 import { type Head, publicKeys } from './chain.js';
 import * as control from './control.js';
 import type { Core } from './core.js';
@@ -21,6 +22,7 @@ import { issueCodes } from './issue.js';
 import type { Journal } from './journal.js';
 import { createKeeper } from './keeper.js';
 import type { Keyring } from './keyring.js';
+import { type BatchFilter, type BatchSummary, type Expiring, listBatches, listExpiring } from './lists.js';
 import { proveSingleIssue, type SingleIssueProof } from './proof.js';
 import { beginFingerprintKey, fingerprintStep } from './refingerprint.js';
 import { type ReplayResult, replayJournal, type StartResult, startVault } from './restore.js';
@@ -113,6 +115,12 @@ export interface Vault {
   prove(trx: Trx, code_id: string): Promise<SingleIssueProof>;
   /** Public keys of the ledger by version, PEM. */
   publicKeys(knex: Knex): Promise<Map<number, string>>;
+  /** Batches, newest first, with what became of their codes. */
+  batches(knex: Knex, filter?: BatchFilter): Promise<BatchSummary[]>;
+  /** Available codes that expire until then, by SKU and batch. */
+  expiring(knex: Knex, until: number): Promise<Expiring[]>;
+  /** Freezes SKUs that leave far faster than is usual. Every few seconds, by a job. */
+  brake(trx: Trx, rules: BrakeRules): Promise<Braked[]>;
   /** Everything the gauges show. */
   figures(knex: Knex): Promise<VaultFigures>;
 
@@ -219,6 +227,9 @@ export function createVault(options: VaultOptions): Vault {
     verify: (knex, verify_options = {}) => verifyVault(core, knex, verify_options),
     prove: (trx, code_id) => proveSingleIssue(core, trx, code_id),
     publicKeys: (knex) => publicKeys(knex),
+    batches: (knex, filter = {}) => listBatches(knex, filter),
+    expiring: (knex, until) => listExpiring(core, knex, until),
+    brake: createBrake(core),
     figures: (knex) => countFigures(core, knex),
     control: controlOf(core),
     aftersale: {

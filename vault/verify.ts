@@ -4,6 +4,7 @@ import { ChainCheck, type Fault, type Head, type LedgerRow, publicKeys } from '.
 import type { Core } from './core.js';
 import { depositDigest } from './deposit.js';
 import { batchKeyName, isUntrusted } from './gate.js';
+import type { Journal } from './journal.js';
 import { digestOf, type InboxRow, recordedIssues } from './ledger.js';
 import { bindingBytes, open } from './seal.js';
 import type { CodeRow } from './store.js';
@@ -51,23 +52,22 @@ function shorten(check: Check): Check {
 async function checkChain(core: Core, knex: Knex): Promise<Check> {
   const heads: Head[] = (await knex('ledger_heads').select()).map((row) => ({ ...row, seq: Number(row.seq) }));
   // The journal's heads were written down outside the database: they tell when its end was cut off.
-  if (core.journal) for (const { entry } of core.journal.read()) if (entry.type === 'head') heads.push(entry);
-  const restored = await knex('ledger').where({ act: 'restore' }).orderBy('seq').first('seq');
-  // A replayed restore began another branch; heads signed on the lost one have no rows here.
-  const expected = restored ? await onThisBranch(knex, heads) : heads;
-  const check = new ChainCheck(expected, await publicKeys(knex));
+  if (core.journal) heads.push(...journaledHeads(core.journal));
+  const check = new ChainCheck(heads, await publicKeys(knex));
   for await (const row of pages<LedgerRow>(knex, 'ledger', 'seq')) check.feed(row);
   const { records, faults } = check.end();
   return { name: 'the ledger is one unbroken, signed chain', checked: records, faults };
 }
 
-async function onThisBranch(knex: Knex, heads: Head[]): Promise<Head[]> {
-  const here: Head[] = [];
-  for (const head of heads) {
-    const row = await knex('ledger_heads').where({ seq: head.seq, hash: head.hash }).first('seq');
-    if (row) here.push(head);
+/** Heads of the journal, but for those of a branch that a restore ended: the journal itself says which those are. */
+function journaledHeads(journal: Journal): Head[] {
+  const covered: Record<string, number> = {};
+  const lines = [...journal.read()];
+  for (const { entry } of lines) {
+    if (entry.type !== 'replayed') continue;
+    for (const [file, size] of Object.entries(entry.covers)) covered[file] = Math.max(covered[file] ?? 0, size);
   }
-  return here;
+  return lines.flatMap(({ file, entry, end }) => (entry.type === 'head' && end > (covered[file] ?? 0) ? [entry] : []));
 }
 
 /** Every issue and deposit record against the rows it speaks of, and every row against the records. */

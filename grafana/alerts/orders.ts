@@ -29,8 +29,7 @@ export const ORDER_ALERTS: readonly AlertSpec[] = [
   {
     name: 'KamigateOrderAcceptanceBudgetBurn',
     summary: 'Orders are refused by an error of ours faster than the objective of 99.9 % allows.',
-    description:
-      '{{ $value | humanizePercentage }} of order requests in the last {{ $labels.window }} were answered with 5xx.',
+    description: '{{ $value | humanizePercentage }} of order requests in the last {window} were answered with 5xx.',
     dashboard: 'kamigate-overview',
     rules: burnRules(
       'job:kamigate_http_requests_failed_per_requests:ratio_rate',
@@ -64,7 +63,7 @@ export const ORDER_ALERTS: readonly AlertSpec[] = [
     name: 'KamigateOrderDeliveryBudgetBurn',
     summary: 'Orders fail faster than the objective of 99 % delivered allows.',
     description:
-      '{{ $value | humanizePercentage }} of finished orders in the last {{ $labels.window }} failed by our or a supplier’s fault.',
+      '{{ $value | humanizePercentage }} of finished orders in the last {window} failed by our or a supplier’s fault.',
     dashboard: 'kamigate-suppliers',
     rules: burnRules(
       'job:kamigate_orders_finished_failed_per_finished:ratio_rate',
@@ -123,7 +122,7 @@ export const ORDER_ALERTS: readonly AlertSpec[] = [
           'kamigate_order_duration_seconds_bucket{$J, kind="recharge", outcome="delivered", le="+Inf"}': '0+2x60',
         },
         at: 50,
-        fires: [{ labels: { kind: 'recharge', outcome: 'delivered' }, value: '14m 30s' }],
+        fires: [{ labels: { kind: 'recharge', outcome: 'delivered' }, value: '14m 29s' }],
       },
       quiet: {
         title: 'every recharge takes less than 5 minutes',

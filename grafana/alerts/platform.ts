@@ -4,7 +4,7 @@ import { type AlertSpec, alert } from './spec.js';
 export const PLATFORM_ALERTS: readonly AlertSpec[] = [
   alert(
     'KamigateDown',
-    { severity: 'critical', for_minutes: 5, expr: 'absent(up{$J} == 1)' },
+    { severity: 'critical', for_minutes: 5, expr: 'absent(up{$J} == 1)', labels: { job: 'kamigate' } },
     {
       summary: 'No Kamigate process answers.',
       description: 'Prometheus reaches no process of the job kamigate.',
@@ -209,7 +209,12 @@ export const PLATFORM_ALERTS: readonly AlertSpec[] = [
   ),
   alert(
     'KamigateNoExporter',
-    { severity: 'warning', for_minutes: 5, expr: 'absent(kamigate_leader{$J, role="exporter"} == 1)' },
+    {
+      severity: 'warning',
+      for_minutes: 5,
+      expr: 'absent(kamigate_leader{$J, role="exporter"} == 1)',
+      labels: { job: 'kamigate' },
+    },
     {
       summary: 'No process reads the figures of the database.',
       description: 'Alerts on orders, stock, floats and work cannot fire until one does.',
@@ -223,7 +228,7 @@ export const PLATFORM_ALERTS: readonly AlertSpec[] = [
           'kamigate_leader{$J, role="exporter", instance="b"}': '0x30',
         },
         at: 10,
-        fires: [{ labels: { role: 'exporter' } }],
+        fires: [{}],
       },
       quiet: {
         title: 'one of two is elected',

@@ -8,7 +8,16 @@ import { VAULT_ALERTS } from './vault.js';
 
 export const ALERTS: readonly AlertSpec[] = [...ORDER_ALERTS, ...SUPPLIER_ALERTS, ...VAULT_ALERTS, ...PLATFORM_ALERTS];
 
-const SOURCE = 'https://github.com/kamigate/kamigate/blob/main/grafana';
+/** One rules file and one tests file each: promtool evaluates every rule of a file for every case of its tests. */
+export const AREAS = ['orders', 'suppliers', 'vault', 'platform'] as const;
+export type Area = (typeof AREAS)[number];
+const ALERTS_OF: Readonly<Record<Area, readonly AlertSpec[]>> = {
+  orders: ORDER_ALERTS,
+  suppliers: SUPPLIER_ALERTS,
+  vault: VAULT_ALERTS,
+  platform: PLATFORM_ALERTS,
+};
+
 const HEAD = '# Made by `npm run dashboards` from grafana/alerts/. Do not edit.\n';
 
 export interface RecordingRule {
@@ -20,7 +29,7 @@ const HTTP_WINDOWS = ['5m', '30m', '1h', '2h', '6h', '1d', '3d'] as const;
 const SUPPLIER_WINDOWS = ['5m', '30m', '1h', '6h'] as const;
 
 /** Alerts alone use them: a recorded series has no `instance`, so dashboards read the metrics themselves. */
-export const RECORDS: readonly RecordingRule[] = [
+const ORDER_RECORDS: readonly RecordingRule[] = [
   ...HTTP_WINDOWS.map((window) => ({
     record: `job:kamigate_http_requests_failed_per_requests:ratio_rate${window}`,
     expr: ratio('job', `kamigate_http_requests_total{$J, route="/v1/orders", method="POST"`, 'code=~"5.."', '', window),
@@ -35,6 +44,8 @@ export const RECORDS: readonly RecordingRule[] = [
       window,
     ),
   })),
+];
+const SUPPLIER_RECORDS: readonly RecordingRule[] = [
   ...SUPPLIER_WINDOWS.map((window) => ({
     record: `supplier:kamigate_supplier_attempts_faulty_per_attempts:ratio_rate${window}`,
     expr: ratio(
@@ -55,6 +66,12 @@ export const RECORDS: readonly RecordingRule[] = [
   },
 ];
 
+export const RECORDS = [...ORDER_RECORDS, ...SUPPLIER_RECORDS];
+const RECORDS_OF: Readonly<Partial<Record<Area, readonly RecordingRule[]>>> = {
+  orders: ORDER_RECORDS,
+  suppliers: SUPPLIER_RECORDS,
+};
+
 function ratio(by: string, metric: string, part: string, whole: string, window: string): string {
   const of = (more: string): string => `sum by (${by}) (rate(${metric}${more && `, ${more}`}}[${window}]))`;
   return `${of(part)} / (${of(whole)} > 0)`;
@@ -62,11 +79,12 @@ function ratio(by: string, metric: string, part: string, whole: string, window: 
 
 const withJob = (text: string): string => text.replaceAll('$J', JOB);
 
-/** The rules file. `seconds`: what a `for` of so many minutes becomes; minutes where left out. */
-export function rulesFile(duration: (minutes: number) => string = (minutes) => `${minutes}m`): string {
+/** The rules of an area. `duration`: how a `for` of so many minutes is written. */
+export function rulesFile(area: Area, duration: (minutes: number) => string = (minutes) => `${minutes}m`): string {
+  const records = (RECORDS_OF[area] ?? []).map(({ record, expr }) => ({ record, expr: withJob(expr) }));
   const groups = [
-    { name: 'kamigate.records', rules: RECORDS.map(({ record, expr }) => ({ record, expr: withJob(expr) })) },
-    { name: 'kamigate.alerts', rules: ALERTS.flatMap((alert) => alertRules(alert, duration)) },
+    ...(records.length > 0 ? [{ name: `kamigate.${area}.records`, rules: records }] : []),
+    { name: `kamigate.${area}`, rules: ALERTS_OF[area].flatMap((alert) => alertRules(alert, duration)) },
   ];
   return HEAD + stringify({ groups }, { lineWidth: 0 });
 }
@@ -77,22 +95,25 @@ function alertRules(spec: AlertSpec, duration: (minutes: number) => string): obj
     expr: withJob(expr),
     ...(for_minutes > 0 ? { for: duration(for_minutes) } : {}),
     labels: { severity, ...labels },
-    annotations: annotationsOf(spec),
+    annotations: annotationsOf(spec, labels),
   }));
 }
 
-function annotationsOf({ name, summary, description, dashboard }: AlertSpec) {
+function annotationsOf(
+  { name, summary, description, dashboard }: AlertSpec,
+  labels: Readonly<Record<string, string>> = {},
+) {
   return {
     summary,
-    description,
-    runbook_url: `${SOURCE}/runbooks/${name}.md`,
+    description: description.replaceAll('{window}', labels.window ?? ''),
+    runbook_url: `grafana/runbooks/${name}.md`,
     dashboard_url: `/d/${dashboard}`,
   };
 }
 
-/** The tests file: every case of every alert. */
-export function testsFile(): string {
-  const tests = ALERTS.flatMap((spec) =>
+/** Every case of every alert of an area. */
+export function testsFile(area: Area): string {
+  const tests = ALERTS_OF[area].flatMap((spec) =>
     spec.cases.map((each) => ({
       name: `${spec.name}: ${each.title}`,
       interval: '1m',
@@ -101,7 +122,7 @@ export function testsFile(): string {
     })),
   );
   return (
-    HEAD + stringify({ rule_files: ['../rules/kamigate.yaml'], evaluation_interval: '1m', tests }, { lineWidth: 0 })
+    HEAD + stringify({ rule_files: [`../rules/${area}.yaml`], evaluation_interval: '1m', tests }, { lineWidth: 0 })
   );
 }
 
@@ -110,7 +131,7 @@ function expected(spec: AlertSpec, { fires = [] }: CaseSpec): object[] {
     const { job = 'kamigate', ...others } = labels;
     const severity = others.severity ?? severityOf(spec, others);
     const exp_labels = { ...(job ? { job } : {}), severity, ...others };
-    const annotations = annotationsOf(spec);
+    const annotations = annotationsOf(spec, labels);
     const description = annotations.description
       .replace(/\{\{ \$labels\.(\w+) \}\}/g, (_, name: string) => (exp_labels as Record<string, string>)[name] ?? '')
       .replace(/\{\{ \$value \| \w+ \}\}/g, value);

@@ -35,7 +35,7 @@ export interface AlertSpec {
   name: string;
   /** One sentence, always the same. */
   summary: string;
-  /** With `{{ $labels.supplier }}` and `{{ $value | humanize }}` and the like. */
+  /** With `{{ $labels.supplier }}`, `{{ $value | humanize }}` and the like; `{window}` is the rule’s own label. */
   description: string;
   dashboard: DashboardUid;
   rules: readonly RuleSpec[];
@@ -45,7 +45,7 @@ export interface AlertSpec {
 /** An alert of one rule, with one case that fires and one that does not. */
 export function alert(
   name: string,
-  rule: { severity: Severity; for_minutes: number; expr: string },
+  rule: Pick<RuleSpec, 'severity' | 'for_minutes' | 'expr' | 'labels'>,
   texts: { summary: string; description: string; dashboard: DashboardUid },
   cases: { fires: CaseSpec; quiet: CaseSpec; more?: readonly CaseSpec[] },
 ): AlertSpec {

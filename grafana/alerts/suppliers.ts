@@ -307,7 +307,7 @@ export const SUPPLIER_ALERTS: readonly AlertSpec[] = [
         title: 'one reply',
         series: { 'kamigate_unmapped_replies_total{$J, supplier="alpha"}': '0x10 1x60' },
         at: 65,
-        fires: [{ labels: { supplier: 'alpha' }, value: '1.017' }],
+        fires: [{ labels: { supplier: 'alpha' }, value: '1' }],
       },
       quiet: { title: 'none', series: { 'kamigate_unmapped_replies_total{$J, supplier="alpha"}': '7x70' }, at: 65 },
     },

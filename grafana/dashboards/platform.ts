@@ -120,6 +120,7 @@ export const platform: DashboardSpec = {
     },
     {
       title: ['Process', '进程'],
+      is_collapsed: true,
       panels: [
         lines(
           ['Event loop lag p99', '事件循环延迟 p99'],
@@ -182,6 +183,12 @@ export const platform: DashboardSpec = {
           '{{queue}}',
           { may_be_empty: 'no work is overdue' },
         ),
+      ],
+    },
+    {
+      title: ['More', '更多'],
+      is_collapsed: true,
+      panels: [
         lines(
           ['Orders in line', '处理队列'],
           ['Orders and lookups a process works on or has in line.', '进程正在处理或排队的订单与查单。'],
@@ -196,12 +203,6 @@ export const platform: DashboardSpec = {
           'sum by (result) (rate(kamigate_notify_deliveries_total{$M, storefront=~"$storefront"}[$__rate_interval]))',
           '{{result}}',
         ),
-      ],
-    },
-    {
-      title: ['More', '更多'],
-      is_collapsed: true,
-      panels: [
         lines(
           ['Requests in flight', '进行中请求'],
           ['Being answered now.', '正在应答的请求。'],

@@ -191,6 +191,7 @@ export const supplierDetail: DashboardSpec = {
     },
     {
       title: ['Money and offers', '资金与报价'],
+      is_collapsed: true,
       panels: [
         {
           type: 'timeseries',

@@ -151,6 +151,7 @@ export const vault: DashboardSpec = {
     },
     {
       title: ['Issue and access', '发放与访问'],
+      is_collapsed: true,
       panels: [
         {
           type: 'timeseries',

@@ -1,5 +1,6 @@
 // What a piece of a supplier's list changes: offers and the sources that point to them, compared with the rows there
 // are and written only where they differ. A read older than what is known is not believed.
+import type { Knex } from 'knex';
 import type { Money, Offer } from '../../adapters/kit/contract.js';
 import { isDuplicate, Retry, type Trx } from '../db/atomic.js';
 import { insertRows } from '../db/rows.js';
@@ -80,6 +81,34 @@ export interface Written {
   malformed: number;
 }
 
+export const NOTHING_WRITTEN: Written = { offers_written: 0, sources_written: 0, repriced: [], malformed: 0 };
+
+/**
+ * The offers that differ from the rows there are, in the list's order; a list that says nothing new comes back empty.
+ * To be asked outside any transaction: comparing takes far longer than writing the little that differs, and orders
+ * wait for transactions.
+ */
+export async function findNews(
+  handle: Knex | Trx,
+  offers: readonly Offer[],
+  { account, read_at, touch }: Pick<ListingParts, 'account' | 'read_at' | 'touch'>,
+): Promise<Offer[]> {
+  const products = [...new Set(offers.map(({ product }) => product))];
+  if (products.length === 0) return [];
+  const known: OfferRow[] = await handle('offers').where({ account }).whereIn('product', products).select('product', ...COMPARED);
+  const sources: SourceRow[] = await handle('sources').where({ account }).whereIn('product', products);
+  const by_product = new Map(known.map((row) => [row.product, row]));
+  const sources_of = new Map<string, SourceRow[]>();
+  for (const source of sources) sources_of.set(source.product, [...(sources_of.get(source.product) ?? []), source]);
+  return offers.filter((offer) => {
+    const before = by_product.get(offer.product);
+    if (!before || !isSound(offer)) return true;
+    const row = offerRow(offer, before, { account, read_at, now: read_at });
+    if (COMPARED.some((column) => before[column] !== row[column])) return true;
+    return (sources_of.get(offer.product) ?? []).some((source) => isNews(source, offer) || touch?.has(source.source) === true);
+  });
+}
+
 /** Writes what differs. The list may hold a product twice; the last one counts. */
 export async function writeOffers(trx: Trx, offers: readonly Offer[], parts: ListingParts): Promise<Written> {
   const sound = new Map(offers.filter(isSound).map((offer) => [offer.product, offer]));
@@ -123,7 +152,11 @@ async function writeDifferences(
   return created.length + changed.length;
 }
 
-function offerRow(offer: Offer, before: OfferRow | undefined, { account, read_at, now }: ListingParts): OfferRow {
+function offerRow(
+  offer: Offer,
+  before: OfferRow | undefined,
+  { account, read_at, now }: Pick<ListingParts, 'account' | 'read_at' | 'now'>,
+): OfferRow {
   return {
     account,
     product: offer.product,

@@ -57,7 +57,7 @@ function planAccounts(plan: Plan, parts: PlanParts, rows: AccountRow[], { accoun
   const of_ours = needs_person ? [VAULT_ACCOUNT, MANUAL_ACCOUNT] : [VAULT_ACCOUNT];
   for (const account of of_ours) {
     // Only made here: what an operator changes of it (a pause) stays.
-    if (!known.has(account)) addChange(plan, accountTarget(account, undefined), { ...OWN_ACCOUNT_CELLS, adapter: account });
+    if (!known.has(account)) addChange(plan, accountTarget(account, undefined), { adapter: account, ...OWN_ACCOUNT_CELLS });
   }
   const named = new Set([...declared.map((entry) => entry.account), VAULT_ACCOUNT, MANUAL_ACCOUNT]);
   for (const row of rows) {

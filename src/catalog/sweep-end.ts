@@ -1,11 +1,11 @@
 // The end of a whole list: whether it is to be believed, and what its silence says. An empty list, or one that has
 // suddenly lost half of what it held, is a fault of theirs and takes nothing away.
-import { atomic, type Trx } from '../db/atomic.js';
+import type { Trx } from '../db/atomic.js';
 import { must } from '../errors.js';
 import { noteAccountEvent } from '../suppliers/events.js';
 import { markAbsent } from './listing.js';
-import type { Turn } from './sweep.js';
 import { dropPagesFrom, keepSweep, readPages, type SweepRow } from './sweep-state.js';
+import type { Turn } from './sweep-turn.js';
 
 /** A list that lost this many products or fewer has not "suddenly halved", however short it was. */
 const LOST_MIN = 5;
@@ -16,7 +16,7 @@ const RECHECK_MS = 60_000;
 export async function finishList(turn: Turn): Promise<void> {
   const { parts, row } = turn;
   const { account } = row;
-  const result = await atomic(parts.database, 'ending a sweep', (trx) => endRun(trx, turn));
+  const result = await turn.write('ending a sweep', (trx) => endRun(trx, turn));
   turn.row = result.row;
   const duration_ms = parts.now() - (row.run_started_at ?? parts.now());
   const at = parts.now();

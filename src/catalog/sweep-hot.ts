@@ -1,7 +1,9 @@
-// Which pages of an account's list are worth reading by themselves now: those whose products sell, were never seen, are
-// marked stale, or belong to a SKU with a limit of its own. Best sellers first.
+// The pages of an account's list that are worth reading by themselves now: those whose products sell, were never seen,
+// are marked stale, or belong to a SKU with a limit of its own. Best sellers first.
+import { findNews } from './listing.js';
 import type { SweepParts } from './sweep.js';
-import { type HotSource, type PageRow, readHotSources, readPages, type SweepRow } from './sweep-state.js';
+import { type HotSource, type PageRow, readHotSources, readPages, type SweepRow, touchPage } from './sweep-state.js';
+import { budgetAfter, keepOrLeave, lookMs, pagesLeft, RETRY_MS, type Turn, writeListed } from './sweep-turn.js';
 
 export interface HotPages {
   pages: PageRow[];
@@ -50,4 +52,48 @@ export async function planHotPages({
 function cadenceMs({ sku, stale_after_ms }: HotSource, sales: ReadonlyMap<string, number>, hot_ms: number): number {
   const by_sales = sales.has(sku) ? hot_ms : Number.POSITIVE_INFINITY;
   return Math.min(by_sales, stale_after_ms === null ? Number.POSITIVE_INFINITY : stale_after_ms / 2);
+}
+
+/** Reads again, by themselves, the pages whose products sell or are in doubt. */
+export async function sweepHot(turn: Turn, { pages, expected }: HotPages, isStopped: () => boolean): Promise<void> {
+  const { parts, row } = turn;
+  const { account } = row;
+  const started_at = performance.now();
+  let is_missing = false;
+  let failure: unknown = null;
+  for (const page of pages) {
+    if (isStopped() || performance.now() > turn.ends_at || pagesLeft(turn) === 0) break;
+    const read_at = parts.now();
+    try {
+      const { offers } = await turn.channel.listOffers(page.cursor);
+      turn.pages_read++;
+      const here = new Set(offers.map(({ product }) => product));
+      const wanted = expected.get(page.page_no)!;
+      is_missing ||= wanted.some(({ product }) => !here.has(product));
+      const products = JSON.stringify([...here]);
+      const touch = new Set(wanted.map(({ source }) => source));
+      const news = await findNews(parts.database.read, offers, { account, read_at, touch });
+      const written = await turn.write('writing hot offers', async (trx) => {
+        const result = await writeListed(trx, turn, news, { read_at, touch });
+        await touchPage(trx, { ...page, products, read_at });
+        const changes = budgetAfter(turn.row, 1, parts.now());
+        await keepOrLeave(trx, turn.row, changes, parts.now());
+        turn.row = { ...turn.row, ...changes };
+        return result;
+      });
+      parts.observe({ event: 'written', account, ...written });
+    } catch (error) {
+      failure = error;
+      parts.observe({ event: 'sweep_failed', account, error });
+      break;
+    }
+  }
+  const now = parts.now();
+  const changes: Partial<SweepRow> = { hot_at: now + (failure === null ? lookMs(parts) : RETRY_MS) };
+  // A product that is not where it was: the pages have moved, and only the whole list tells where to.
+  if (is_missing && now - (row.swept_at ?? 0) > lookMs(parts)) changes.next_at = Math.min(row.next_at, now);
+  await turn.write('ending a hot sweep', (trx) => keepOrLeave(trx, turn.row, changes, now));
+  turn.row = { ...turn.row, ...changes };
+  const result = failure === null ? 'ok' : 'error';
+  parts.observe({ event: 'swept', account, kind: 'price', result, duration_ms: performance.now() - started_at, at: now });
 }

@@ -7,7 +7,7 @@ import Table from 'cli-table3';
 import type { Config, LoadedConfig } from '../../config/load.js';
 import type { Database } from '../db/connect.js';
 import type { Gateway } from '../main.js';
-import { openDatabase, type SchemaWish, withGateway } from '../open.js';
+import { type CommandNeeds, openDatabase, type SchemaWish, withGateway } from '../open.js';
 import { usageError } from './failure.js';
 
 /** Flags that every command takes. */
@@ -76,9 +76,13 @@ export async function withDatabase<T>(
 }
 
 /** Runs `work` on a gateway without jobs. */
-export function onGateway<T>(context: Context, work: (gateway: Gateway, config: Config) => Promise<T>): Promise<T> {
+export function onGateway<T>(
+  context: Context,
+  work: (gateway: Gateway, config: Config) => Promise<T>,
+  needs: CommandNeeds = {},
+): Promise<T> {
   const { config } = configOf(context);
-  return withGateway(config, (gateway) => work(gateway, config));
+  return withGateway(config, (gateway) => work(gateway, config), needs);
 }
 
 /** The configuration, its warnings told. */

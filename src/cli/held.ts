@@ -1,6 +1,7 @@
 // Held orders: what waits for a person, and that person's decision.
 import { type Command, Option } from 'commander';
 import { type Code, Secret } from '../../adapters/kit/contract.js';
+import type { Gateway } from '../main.js';
 import { decide, VERDICTS, type Verdict } from '../orders/operator.js';
 import { readHeld } from '../orders/store.js';
 import { decimalText } from '../orders/view.js';
@@ -67,11 +68,12 @@ async function list(context: Context, limit: number): Promise<void> {
 async function decideOn(context: Context, order_id: string, flags: DecideFlags): Promise<void> {
   const { as: verdict, by, reason, evidence, codesFile } = flags;
   const codes = codesFile === undefined ? null : await codesOf(codesFile);
-  await onGateway(context, async ({ engine }) => {
+  const work = async ({ engine }: Gateway): Promise<void> => {
     // Without a fulfilment of its own: the order is due at once, and a serving process takes it up.
     const order = await decide(engine, null, { order_id, verdict, by, reason, evidence, ...(codes ? { codes } : {}) });
     context.show(operatorView(order), () => `${order.order_id}  ${order.state}`);
-  });
+  };
+  await onGateway(context, work, { issues: true });
   context.tell(`next: kamigate order show ${order_id}`);
 }
 

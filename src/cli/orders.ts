@@ -1,5 +1,6 @@
 // Orders from the command line: place one as a storefront would, and see all of it as an operator may.
 import type { Command } from 'commander';
+import type { Config } from '../../config/load.js';
 import { GatewayError } from '../errors.js';
 import { checkBody } from '../http/input.js';
 import { orderRequest } from '../http/orders.js';
@@ -10,6 +11,7 @@ import { type AttemptRow, type EventRow, type OrderRow, readAttempts } from '../
 import { decimalText, orderView } from '../orders/view.js';
 import { type Context, columns, onGateway, timeOf, wholeNumber } from './context.js';
 import { usageError } from './failure.js';
+import { addOrderCodes } from './vault-codes.js';
 
 const WAIT_S_MAX = 600;
 const LIST_MAX = 1_000;
@@ -56,6 +58,7 @@ export function addOrders(program: Command, context: Context): void {
     .option('--state <state>', `one of ${ORDER_STATES.join(', ')}`)
     .option('--limit <n>', 'how many', wholeNumber('--limit', 1, LIST_MAX), 20)
     .action((flags: { storefront?: string; state?: string; limit: number }) => list(context, flags));
+  addOrderCodes(order, context);
 }
 
 function addPair(text: string, before: Record<string, string> = {}): Record<string, string> {
@@ -67,7 +70,7 @@ function addPair(text: string, before: Record<string, string> = {}): Record<stri
 
 async function place(context: Context, flags: PlaceFlags): Promise<void> {
   const recipient = { ...flags.recipient, ...(flags.account === undefined ? {} : { account: flags.account }) };
-  await onGateway(context, async (gateway, config) => {
+  const work = async (gateway: Gateway, config: Config): Promise<void> => {
     const { storefront } = flags;
     await mustHaveStorefront(gateway, storefront);
     const request = checkBody(orderRequest(config), {
@@ -84,7 +87,8 @@ async function place(context: Context, flags: PlaceFlags): Promise<void> {
     context.show({ ...orderView(rested), idempotent_replayed: is_replay }, () => orderText(rested));
     if (is_replay) context.tell('this external id was there already: nothing was ordered anew');
     context.tell(`next: kamigate order show ${order.order_id}`);
-  });
+  };
+  await onGateway(context, work, { issues: true });
 }
 
 async function mustHaveStorefront({ database }: Gateway, storefront: string): Promise<void> {

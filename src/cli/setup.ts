@@ -52,17 +52,19 @@ function initialise(context: Context): void {
   const { config } = configOf(context, { makes_key: true });
   mkdirSync(config.data_dir, { recursive: true, mode: 0o700 });
   const path = config.master_key_file;
-  const is_new = config.master_key === null && !existsSync(path);
+  const uses_file = config.master_key === null && config.master_key_p12_files === null;
+  const is_new = uses_file && !existsSync(path);
   if (is_new) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     generateKeyFile(path);
   }
-  const master_key_file = config.master_key === null ? path : null;
+  const master_key_file = uses_file ? path : null;
+  const elsewhere = config.master_key === null ? 'KAMIGATE_MASTER_KEY_P12_FILES' : 'KAMIGATE_MASTER_KEY';
   context.show({ data_dir: config.data_dir, master_key_file, made_key: is_new }, () =>
     [
       `data folder  ${resolve(config.data_dir)}`,
       master_key_file === null
-        ? 'master key   from KAMIGATE_MASTER_KEY'
+        ? `master key   from ${elsewhere}`
         : `master key   ${resolve(path)} (${is_new ? 'new, readable by its owner only' : 'was there already'})`,
     ].join('\n'),
   );

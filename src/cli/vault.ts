@@ -1,126 +1,50 @@
-// The vault from the command line: put codes in, count what is there.
-import { createHash } from 'node:crypto';
-import { userInfo } from 'node:os';
+// The vault from the command line: what is there. What is done to it has files of its own beside this one.
 import type { Command } from 'commander';
-import type { Deposit, DepositResult } from '../../vault/vault.js';
-import { readSkus } from '../catalog/skus.js';
-import { atomic } from '../db/atomic.js';
-import { GatewayError } from '../errors.js';
-import type { Gateway } from '../main.js';
-import { CODES_BYTES_MAX, type CodeLine, readCodes } from './codes.js';
-import { amountOf, type Context, columns, onGateway, readInput, timeOf } from './context.js';
-import { EXIT, usageError } from './failure.js';
+import { decimalText } from '../orders/view.js';
+import { type Context, columns, onGateway, timeOf, wholeNumber } from './context.js';
+import { EXIT } from './failure.js';
+import { addVaultAftersale } from './vault-aftersale.js';
+import { addVaultApprovals } from './vault-approvals.js';
+import { addVaultControl } from './vault-control.js';
+import { addVaultDeposit } from './vault-deposit.js';
+import { addVaultKeys } from './vault-keys.js';
+import { addVaultProof } from './vault-proof.js';
 
-interface DepositFlags {
-  sku: string;
-  totalCost?: number;
-  currency?: string;
-  document?: string;
-  by?: string;
-  commit?: boolean;
-}
-
-/** More line numbers than these help nobody. */
-const LINES_SHOWN = 20;
+const DAY_MS = 86_400_000;
+const DAYS_MAX = 3_650;
+const LIST_MAX = 500;
 
 export function addVault(program: Command, context: Context): void {
   const vault = program.command('vault').description('the vault of codes');
-  vault
-    .command('deposit')
-    .description('put codes into stock: one a line, number[,pin[,serial]]; tries only, unless --commit')
-    .argument('<file>', 'text or CSV file; - reads standard input')
-    .requiredOption('--sku <sku>', 'what they are')
-    .option('--total-cost <amount>', 'what all of them together cost', amountOf('--total-cost'))
-    .option('--currency <code>', 'of the cost; the SKU’s if left out')
-    .option('--document <number>', 'the purchase document')
-    .option('--by <name>', 'who deposits; the system’s user if left out')
-    .option('--commit', 'write it')
-    .action((file: string, flags: DepositFlags) => deposit(context, file, flags));
   vault
     .command('stock', { isDefault: true })
     .description('how many codes there are, by SKU')
     .argument('[sku...]', 'only these')
     .action((skus: string[]) => stock(context, skus));
-}
-
-async function deposit(context: Context, file: string, flags: DepositFlags): Promise<void> {
-  const bytes = await readInput('file', file, CODES_BYTES_MAX);
-  const lines = readCodes('file', bytes);
-  if (lines.length === 0)
-    throw usageError('file', 'the file holds no code', 'Write one code a line: number[,pin[,serial]].');
-  await onGateway(context, async (gateway) => {
-    const currency = await currencyOf(gateway, flags);
-    const result = await tryOrWrite(gateway, flags.commit === true, {
-      sku: flags.sku,
-      origin: 'deposit',
-      account: null,
-      attempt_id: null,
-      document: flags.document ?? null,
-      total_cost_e4: flags.totalCost ?? null,
-      currency: flags.totalCost === undefined ? null : currency,
-      received_by: `operator:${flags.by ?? userInfo().username}`,
-      file_hash: createHash('sha256').update(bytes).digest('hex'),
-      codes: lines.map(({ line: _line, ...code }) => code),
-    });
-    tellDeposit(context, flags, lines, result);
-  });
-}
-
-async function currencyOf({ database }: Gateway, { sku: name, currency }: DepositFlags): Promise<string> {
-  const sku = (await readSkus(database.read, [name])).get(name);
-  if (!sku) {
-    throw new GatewayError('sku_not_found', `there is no SKU ${JSON.stringify(name)}`, {
-      field: '--sku',
-      fix: 'Add it to the catalog file and run `kamigate apply`.',
-    });
-  }
-  if (sku.kind !== 'code')
-    throw usageError('--sku', `${name} is a recharge: it has no codes`, 'Name a SKU of kind code.');
-  return currency ?? sku.currency;
-}
-
-/** Carries the result of a deposit out of the transaction that is rolled back. */
-class OnlyTried extends Error {
-  constructor(readonly result: DepositResult) {
-    super('only tried');
-  }
-}
-
-/** Deposits; a trial is the very same deposit, rolled back, so that its verdicts are the real ones. */
-async function tryOrWrite({ database, vault }: Gateway, is_written: boolean, deposit: Deposit): Promise<DepositResult> {
-  try {
-    return await atomic(database, 'deposit', async (trx) => {
-      const result = await vault.deposit(trx, deposit);
-      if (!is_written) throw new OnlyTried(result);
-      return result;
-    });
-  } catch (error) {
-    if (error instanceof OnlyTried) return error.result;
-    throw error;
-  }
-}
-
-function tellDeposit(context: Context, flags: DepositFlags, lines: readonly CodeLine[], result: DepositResult): void {
-  const committed = flags.commit === true;
-  const duplicates = result.codes.flatMap((code, at) =>
-    'duplicate_of' in code ? [{ line: lines[at]!.line, state: code.state }] : [],
-  );
-  const deposited = result.codes.length - duplicates.length;
-  const batch_id = committed ? result.batch_id : null;
-  context.show({ committed, sku: flags.sku, batch_id, lines: lines.length, deposited, duplicates }, () =>
-    committed
-      ? `batch ${result.batch_id}: ${deposited} codes of ${flags.sku}`
-      : `would deposit ${deposited} codes of ${flags.sku}`,
-  );
-  if (duplicates.length > 0) {
-    const shown = duplicates.slice(0, LINES_SHOWN).map(({ line, state }) => `${line} (${state})`);
-    const more = duplicates.length > LINES_SHOWN ? `, and ${duplicates.length - LINES_SHOWN} more` : '';
-    context.tell(`${duplicates.length} lines hold a code that is here already: ${shown.join(', ')}${more}`);
-    context.setExit(EXIT.partial);
-  }
-  context.tell(
-    committed ? `next: kamigate vault stock ${flags.sku}` : 'nothing was written; next: the same with --commit',
-  );
+  addVaultDeposit(vault, context);
+  vault
+    .command('batches')
+    .description('what came in together, newest first, and what became of it')
+    .option('--sku <sku>', 'only of this SKU')
+    .option('--account <account>', 'only from this supplier account')
+    .option('--before <batch_id>', 'go on below this batch')
+    .option('--limit <n>', 'how many', wholeNumber('--limit', 1, LIST_MAX), 50)
+    .action((flags: BatchFlags) => batches(context, flags));
+  vault
+    .command('expiring')
+    .description('codes in stock that expire soon, and what they cost')
+    .option('--days <n>', 'within so many days', wholeNumber('--days', 1, DAYS_MAX), 30)
+    .action(({ days }: { days: number }) => expiring(context, days));
+  vault
+    .command('verify')
+    .description('check the ledger, every record, every state, that no code was issued twice; exit 9 on a fault')
+    .option('--open', 'open every code too')
+    .action(({ open }: { open?: boolean }) => verify(context, open === true));
+  addVaultControl(vault, context);
+  addVaultAftersale(vault, context);
+  addVaultApprovals(vault, context);
+  addVaultKeys(vault, context);
+  addVaultProof(vault, context);
 }
 
 async function stock(context: Context, skus: string[]): Promise<void> {
@@ -144,5 +68,100 @@ async function stock(context: Context, skus: string[]): Promise<void> {
               ]),
             ),
     );
+  });
+}
+
+interface BatchFlags {
+  sku?: string;
+  account?: string;
+  before?: string;
+  limit: number;
+}
+
+async function batches(context: Context, filter: BatchFlags): Promise<void> {
+  await onGateway(context, async ({ vault, database }) => {
+    const found = await vault.batches(database.read, filter);
+    const views = found.map(({ total_cost_e4, unallocated_e4, received_at, key_version: _key, ...batch }) => ({
+      ...batch,
+      total_cost: total_cost_e4 === null ? null : decimalText(total_cost_e4),
+      unallocated: decimalText(unallocated_e4),
+      received_at: timeOf(Number(received_at)),
+    }));
+    context.show(views, () =>
+      views.length === 0
+        ? 'no batches'
+        : columns(
+            [
+              'batch',
+              'sku',
+              'origin',
+              'account',
+              'codes',
+              'available',
+              'issued',
+              'disputed',
+              'cost',
+              'document',
+              'received',
+            ],
+            views.map((batch) => [
+              batch.batch_id,
+              batch.sku,
+              batch.state === 'open' ? `${batch.origin}, open` : batch.origin,
+              batch.account,
+              batch.codes_count,
+              batch.states.available,
+              batch.states.issued,
+              batch.disputes,
+              batch.total_cost === null ? null : `${batch.total_cost} ${batch.currency}`,
+              batch.document,
+              batch.received_at,
+            ]),
+          ),
+    );
+  });
+}
+
+async function expiring(context: Context, days: number): Promise<void> {
+  await onGateway(context, async ({ vault, database, engine }) => {
+    const found = await vault.expiring(database.read, engine.now() + days * DAY_MS);
+    const views = found.map(({ cost_e4, first_at, last_at, ...each }) => ({
+      ...each,
+      cost: cost_e4 === null ? null : decimalText(cost_e4),
+      first_at: timeOf(first_at),
+      last_at: timeOf(last_at),
+    }));
+    context.show(views, () =>
+      views.length === 0
+        ? `nothing in stock expires within ${days} days`
+        : columns(
+            ['sku', 'batch', 'codes', 'first', 'last', 'cost'],
+            views.map((each) => [
+              each.sku,
+              each.batch_id,
+              each.count,
+              each.first_at,
+              each.last_at,
+              each.cost === null ? null : `${each.cost} ${each.currency}`,
+            ]),
+          ),
+    );
+  });
+}
+
+async function verify(context: Context, open_codes: boolean): Promise<void> {
+  await onGateway(context, async ({ vault, database }) => {
+    const report = await vault.verify(database.read, { open_codes });
+    context.show(report, () =>
+      report.checks
+        .flatMap(({ name, checked, faults }) => [
+          `${faults.length === 0 ? 'ok  ' : 'FAIL'} ${name} (${checked} checked)`,
+          ...faults.map((fault) => `     ${fault}`),
+        ])
+        .join('\n'),
+    );
+    if (report.ok) return;
+    context.setExit(EXIT.found_problems);
+    context.tell('next: kamigate vault freeze … what is in doubt; change no row by hand');
   });
 }

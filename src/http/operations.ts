@@ -9,8 +9,8 @@ import { API_VERSION } from './serve.js';
 
 export interface ReadyCheck {
   name: string;
-  /** Resolves if all is well; throws if not. */
-  check: () => Promise<void>;
+  /** Resolves if all is well, or with a sentence that is no reason to turn requests away; throws if there is one. */
+  check: () => Promise<string | undefined>;
 }
 
 export interface OperationRoutesDeps {
@@ -72,6 +72,8 @@ interface Finding {
   name: string;
   /** What is wrong, or null. */
   fault: string | null;
+  /** What is wrong and yet no reason not to be ready, or null. */
+  warning: string | null;
   took_ms: number;
   at: number;
 }
@@ -93,6 +95,7 @@ function createReadiness(deps: OperationRoutesDeps): () => Promise<Readiness> {
     const draining: Finding = {
       name: 'draining',
       fault: deps.isDraining() ? 'shutdown has begun' : null,
+      warning: null,
       took_ms: 0,
       at: now,
     };
@@ -110,12 +113,12 @@ async function runCheck({ name, check }: ReadyCheck, at: number): Promise<Findin
     );
   });
   try {
-    await Promise.race([check(), late]);
-    return { name, fault: null, took_ms: Math.round(performance.now() - started), at };
+    const warning = (await Promise.race([check(), late])) ?? null;
+    return { name, fault: null, warning, took_ms: Math.round(performance.now() - started), at };
   } catch (error) {
     // Only our own sentences are fit to be read by anybody; a driver's names hosts and users.
     const fault = error instanceof GatewayError ? error.message : 'failed';
-    return { name, fault, took_ms: Math.round(performance.now() - started), at };
+    return { name, fault, warning: null, took_ms: Math.round(performance.now() - started), at };
   } finally {
     clearTimeout(timer);
   }
@@ -124,9 +127,12 @@ async function runCheck({ name, check }: ReadyCheck, at: number): Promise<Findin
 function readyReply({ findings, age_ms }: Readiness, is_verbose: boolean): Reply {
   const failing = findings.filter((finding) => finding.fault !== null);
   const status = failing.length === 0 ? 200 : 503;
-  const lines = (is_verbose ? findings : failing).map(({ name, fault, took_ms }) => {
+  const shown = is_verbose ? findings : findings.filter(({ fault, warning }) => fault !== null || warning !== null);
+  const lines = shown.map(({ name, fault, warning, took_ms }) => {
     const facts = is_verbose ? ` (${took_ms} ms, ${age_ms} ms ago)` : '';
-    return `${fault === null ? 'ok  ' : 'fail'} ${name}${fault === null ? '' : `: ${fault}`}${facts}`;
+    const result = fault !== null ? 'fail' : warning !== null ? 'warn' : 'ok  ';
+    const said = fault ?? warning;
+    return `${result} ${name}${said === null ? '' : `: ${said}`}${facts}`;
   });
   return { status, body: [...lines, status === 200 ? 'ready' : 'not ready', ''].join('\n'), content_type: TEXT_UTF8 };
 }

@@ -29,6 +29,8 @@ export function gatewayError(thrown: unknown): { error: GatewayError; is_ours: b
   if (thrown instanceof VaultError && (thrown.code === 'sealed' || thrown.code === 'issuing_sealed')) {
     return { error: vaultSealed(), is_ours: true };
   }
+  // The journal's disk is full or away: what cannot be written down outside the database is not shown.
+  if (thrown instanceof VaultError && thrown.code === 'journal') return { error: unavailable(), is_ours: true };
   // Express could not decode the path.
   if (thrown instanceof URIError) return { error: badPath(), is_ours: false };
   if (classify(thrown) !== null) return { error: unavailable(), is_ours: true };

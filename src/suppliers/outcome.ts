@@ -35,6 +35,7 @@ export async function outcomeOfLookup(purchase: Purchase, lookup: () => Promise<
  */
 export function tripsBreaker(found: Found): boolean {
   if (found.outcome === 'refused') return found.reason === 'maintenance' || found.reason === 'not_sent';
-  return found.outcome === 'unknown' && UNHEALTHY.has(found.doubt);
+  return found.outcome === 'unknown' && UNHEALTHY_DOUBTS.has(found.doubt);
 }
-const UNHEALTHY: ReadonlySet<string> = new Set(['deadline', 'reset', 'http_5xx', 'unreadable']);
+/** Doubts that speak against the supplier's health. */
+export const UNHEALTHY_DOUBTS: ReadonlySet<string> = new Set(['deadline', 'reset', 'http_5xx', 'unreadable']);

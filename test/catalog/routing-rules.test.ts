@@ -75,7 +75,8 @@ describe('with real orders', () => {
     const { skipped } = JSON.parse(events.find(({ type }) => type === 'sources_exhausted' || type === 'attempt_planned')!.data) as {
       skipped: { account: string; rule: string }[];
     };
-    return { state, skipped: skipped.map(({ account, rule }) => `${account}: ${rule}`).join() };
+    const of_suppliers = skipped.filter(({ account }) => account !== 'vault');
+    return { state, skipped: of_suppliers.map(({ account, rule }) => `${account}: ${rule}`).join() };
   }
 
   test('an old offer of a supplier that takes no ceiling is left out until it is read again', async () => {

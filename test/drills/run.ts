@@ -4,6 +4,10 @@ import { type DrillReport, printReport } from './report.js';
 
 /** Name → how its full size is run. */
 const DRILLS: Record<string, () => Promise<DrillReport>> = {
+  flapping: async () => {
+    const { run, FULL } = await import('./flapping.js');
+    return run(FULL);
+  },
   'vault-issue': async () => {
     const { run, FULL } = await import('./vault-issue.js');
     return run(FULL);

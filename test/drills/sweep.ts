@@ -1,13 +1,16 @@
 // Many suppliers' lists swept in one process while storefronts order: only the changes are written, every supplier's
 // limit holds at the supplier's own clock, and orders are answered as fast as ever.
-import diagnostics from 'node:diagnostics_channel';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { fork } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
 import type { ShopProduct } from '../../adapters/kit/shop.js';
 import type { OfferRow } from '../../src/catalog/listing.js';
 import type { SourceRow } from '../../src/catalog/skus.js';
 import { newId } from '../../src/ids.js';
 import { makeWorld, type World } from '../kit/world.js';
+import type { ShopAnswer, ShopOrders } from './sweep-shops.js';
 import { type DrillReport, percentile, secondsSince, seeded } from './report.js';
 
 export interface SweepSize {
@@ -19,12 +22,14 @@ export interface SweepSize {
   /** What each supplier allows in each second. */
   requests_a_second: number;
   orders_a_second: number;
+  /** How long orders are placed without any sweep, to compare with. */
+  quiet_ms: number;
   /** Whether speed and memory are held to the published figures, which mean nothing on a shared test machine. */
   is_measured: boolean;
 }
 
-export const SMALL: SweepSize = { accounts: 4, offers: 120, mapped: 20, changed_percent: 5, requests_a_second: 20, orders_a_second: 20, is_measured: false };
-export const FULL: SweepSize = { accounts: 50, offers: 2_000, mapped: 100, changed_percent: 1, requests_a_second: 20, orders_a_second: 50, is_measured: true };
+export const SMALL: SweepSize = { accounts: 4, offers: 120, mapped: 20, changed_percent: 5, requests_a_second: 20, orders_a_second: 20, quiet_ms: 500, is_measured: false };
+export const FULL: SweepSize = { accounts: 50, offers: 2_000, mapped: 100, changed_percent: 1, requests_a_second: 20, orders_a_second: 50, quiet_ms: 5_000, is_measured: true };
 
 const P99_MS_MAX = 250;
 const RSS_MB_MAX = 400;
@@ -33,20 +38,24 @@ const BOOKKEEPING_MAX = 30;
 
 export async function run(size: SweepSize): Promise<DrillReport> {
   const world = await makeWorld({ real_clock: true, options: { offers_cold_ms: 3_600_000, offers_share_percent: 90, offers_concurrency: 16 } });
-  const arrivals = watchArrivals();
+  const shops = startShops();
   const memory = watchMemory();
   try {
-    await stock(world, size);
+    await stock(world, size, shops);
     const random = seeded(7);
+    const quiet = keepOrdering(world, size.orders_a_second);
+    await new Promise((resolve) => setTimeout(resolve, size.quiet_ms));
+    const quiet_latencies = await quiet.stop();
     const first = await sweepAll(world, size);
-    const changed = changeSome(world, size, random);
-    const before = await readRows(world);
+    const changed = await changeSome(size, random, shops);
+    const before = await readRows(world, size);
     const orders = keepOrdering(world, size.orders_a_second);
     const second = await sweepAll(world, size);
     const latencies = await orders.stop();
-    const after = await readRows(world);
+    const after = await readRows(world, size);
     const idle = await sweepUnchanged(world, size);
-    const report = judge(size, { before, after, changed, latencies, idle, arrivals: arrivals.counts(world), rss_mb: memory.stop() });
+    const { arrivals } = await shops.ask({ report: true });
+    const report = judge(size, { before, after, changed, latencies, quiet_latencies, idle, arrivals: arrivals!, rss_mb: memory.stop() });
     const figures = {
       'accounts × offers': `${size.accounts} × ${size.offers}`,
       'first sweep, seconds': first.toFixed(1),
@@ -56,23 +65,23 @@ export async function run(size: SweepSize): Promise<DrillReport> {
     return { name: 'sweep', figures, violations: report.violations };
   } finally {
     memory.stop();
-    arrivals.stop();
+    shops.stop();
     await world.close();
   }
 }
 
-function productOf(account: number, at: number): ShopProduct {
-  return { product: `p-${String(at).padStart(5, '0')}`, kind: 'code', cost_e4: 100_000 + at, stock: 1_000, name: `Card ${account}/${at}` };
+function productOf(at: number): ShopProduct {
+  return { product: `p-${String(at).padStart(5, '0')}`, kind: 'code', cost_e4: 100_000 + at, stock: 1_000, name: `Card ${at}` };
 }
 
-async function stock(world: World, size: SweepSize): Promise<void> {
+async function stock(world: World, size: SweepSize, shops: Shops): Promise<void> {
   const now = Date.now();
   const { write } = world.database;
-  for (let account = 0; account < size.accounts; account++) {
-    await world.addSupplier(nameOf(account), {
-      limits: { requests: size.requests_a_second, per_ms: 1_000, concurrency: 2, deadline_ms: 20_000 },
-      simulator: { products: Array.from({ length: size.offers }, (_, at) => productOf(account, at)) },
-    });
+  const names = Array.from({ length: size.accounts }, (_, account) => nameOf(account));
+  const { urls } = await shops.ask({ start: { names, products: Array.from({ length: size.offers }, (_, at) => productOf(at)) } });
+  for (const name of names) {
+    await world.addSupplier(name, { limits: { requests: size.requests_a_second, per_ms: 1_000, concurrency: 2, deadline_ms: 20_000 } });
+    await write('accounts').where({ account: name }).update({ base_url: urls![name]! });
   }
   await world.addSku('vault-card');
   await world.deposit('vault-card', Array.from({ length: CODES }, (_, at) => `CODE-${at}`));
@@ -84,7 +93,7 @@ async function stock(world: World, size: SweepSize): Promise<void> {
       source: newId('src', now),
       sku,
       account: nameOf(account),
-      product: productOf(account, at).product,
+      product: productOf(at).product,
       priority: 100,
       is_enabled: 1,
       created_at: now,
@@ -114,40 +123,44 @@ async function sweepAll(world: World, size: SweepSize): Promise<number> {
 }
 
 /** Changes some products of each supplier: a cost within the limits, or a stock. Returns `account/product` of each. */
-function changeSome(world: World, size: SweepSize, random: () => number): Set<string> {
+async function changeSome(size: SweepSize, random: () => number, shops: Shops): Promise<Set<string>> {
   const changed = new Set<string>();
+  const set: NonNullable<ShopOrders['set']> = [];
   const each = Math.ceil((size.offers * size.changed_percent) / 100);
   for (let account = 0; account < size.accounts; account++) {
     for (let count = 0; count < each; ) {
       const at = Math.floor(random() * size.offers);
-      const key = `${nameOf(account)}/${productOf(account, at).product}`;
+      const key = `${nameOf(account)}/${productOf(at).product}`;
       if (changed.has(key)) continue;
       changed.add(key);
-      const product = productOf(account, at);
+      const product = productOf(at);
       const change = count % 2 === 0 ? { cost_e4: product.cost_e4 + 500 } : { stock: 7 };
-      world.simulators[nameOf(account)]!.setProduct({ ...product, ...change });
+      set.push({ name: nameOf(account), product: { ...product, ...change } });
       count++;
     }
   }
+  await shops.ask({ set });
   return changed;
 }
 
+/** `account/product` → the whole row, as a number that changes with it: two copies of the table would be the drill's memory. */
 interface Rows {
-  offers: Map<string, string>;
-  sources: Map<string, string>;
+  offers: Map<string, number>;
+  sources: Map<string, number>;
 }
 
-async function readRows(world: World): Promise<Rows> {
-  const { read } = world.database;
-  const offers = (await read('offers')) as OfferRow[];
-  const sources = (await read('sources').whereNot({ account: 'vault' })) as SourceRow[];
-  return {
-    offers: new Map(offers.map((row) => [`${row.account}/${row.product}`, JSON.stringify(row)])),
-    sources: new Map(sources.map((row) => [`${row.account}/${row.product}`, JSON.stringify(row)])),
-  };
+async function readRows(world: World, size: SweepSize): Promise<Rows> {
+  const rows: Rows = { offers: new Map(), sources: new Map() };
+  for (let at = 0; at < size.accounts; at++) {
+    for (const table of ['offers', 'sources'] as const) {
+      const of_account = (await world.database.read(table).where({ account: nameOf(at) })) as (OfferRow | SourceRow)[];
+      for (const row of of_account) rows[table].set(`${row.account}/${row.product}`, crc32(JSON.stringify(row)));
+    }
+  }
+  return rows;
 }
 
-function differing(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): Set<string> {
+function differing(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): Set<string> {
   return new Set([...after].filter(([key, row]) => before.get(key) !== row).map(([key]) => key));
 }
 
@@ -184,19 +197,31 @@ async function sweepUnchanged(world: World, size: SweepSize): Promise<number | n
   return ((await count()) - before) / size.accounts;
 }
 
-/** When each request reached each server of this process: the supplier's own clock. */
-function watchArrivals(): { counts(world: World): Map<string, number[]>; stop(): void } {
-  const by_port = new Map<number, number[]>();
-  const note = (message: unknown): void => {
-    const { port } = (message as { server: Server }).server.address() as AddressInfo;
-    by_port.set(port, [...(by_port.get(port) ?? []), performance.now()]);
-  };
-  diagnostics.subscribe('http.server.request.start', note);
+/** The process of the suppliers. */
+interface Shops {
+  ask(orders: ShopOrders): Promise<ShopAnswer>;
+  stop(): void;
+}
+
+function startShops(): Shops {
+  const child = fork(shopsPath(), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   return {
-    counts: (world) =>
-      new Map(Object.entries(world.simulators).map(([account, { url }]) => [account, by_port.get(Number(new URL(url).port)) ?? []])),
-    stop: () => void diagnostics.unsubscribe('http.server.request.start', note),
+    ask: (orders) =>
+      new Promise((resolve, reject) => {
+        child.once('message', (answer) => resolve(answer as ShopAnswer));
+        child.once('exit', (code) => reject(new Error(`the suppliers' process ended (${code})`)));
+        child.send(orders);
+      }),
+    stop: () => child.disconnect(),
   };
+}
+
+/** Compiled: beside this file, or in dist/, which `npm test` builds first. */
+function shopsPath(): string {
+  const here = dirname(fileURLToPath(import.meta.url));
+  const path = [join(here, 'sweep-shops.js'), join(here, '../../dist/test/drills/sweep-shops.js')].find((one) => existsSync(one));
+  if (path) return path;
+  throw new Error('the drill forks compiled suppliers: run `npm run build` first');
 }
 
 /** Most requests in any window of this length. */
@@ -229,20 +254,21 @@ interface Measured {
   after: Rows;
   changed: ReadonlySet<string>;
   latencies: number[];
+  quiet_latencies: number[];
   idle: number | null;
-  arrivals: ReadonlyMap<string, number[]>;
+  arrivals: Record<string, number[]>;
   rss_mb: number;
 }
 
 function judge(size: SweepSize, measured: Measured): Pick<DrillReport, 'figures' | 'violations'> {
-  const { before, after, changed, latencies, idle, arrivals, rss_mb } = measured;
+  const { before, after, changed, latencies, quiet_latencies, idle, arrivals, rss_mb } = measured;
   const violations: string[] = [];
   const must = (holds: boolean, sentence: string): void => void (holds || violations.push(sentence));
   const offers = differing(before.offers, after.offers);
   const sources = differing(before.sources, after.sources);
   const mapped = new Set([...changed].filter((key) => before.sources.has(key)));
   const p99 = percentile(latencies, 0.99);
-  const worst = Math.max(...[...arrivals.values()].map((times) => busiest(times, 1_000)));
+  const worst = Math.max(...Object.values(arrivals).map((times) => busiest(times, 1_000)));
   must(before.offers.size === size.accounts * size.offers, `${before.offers.size} offers are known`);
   must(isSame(offers, changed), `${offers.size} offers were written and ${changed.size} had changed`);
   must(isSame(sources, mapped), `${sources.size} sources were written and ${mapped.size} had changed`);
@@ -260,10 +286,15 @@ function judge(size: SweepSize, measured: Measured): Pick<DrillReport, 'figures'
       'rows a sweep without changes writes, an account': idle?.toFixed(1) ?? 'not counted here',
       'busiest second at any supplier': `${worst} of ${size.requests_a_second} allowed`,
       'vault orders meanwhile': latencies.length,
-      'order latency p50 / p99 / max, ms': [0.5, 0.99, 1].map((share) => percentile(latencies, share).toFixed(1)).join(' / '),
-      'RSS with all simulated suppliers in it, MB': rss_mb.toFixed(0),
+      'order latency p50 / p99 / max, ms': latencyText(latencies),
+      'the same without a sweep': latencyText(quiet_latencies),
+      'RSS, MB': rss_mb.toFixed(0),
     },
   };
+}
+
+function latencyText(latencies: number[]): string {
+  return [0.5, 0.99, 1].map((share) => percentile(latencies, share).toFixed(1)).join(' / ');
 }
 
 function isSame(left: ReadonlySet<string>, right: ReadonlySet<string>): boolean {

@@ -36,6 +36,7 @@ export interface SkuOptions {
 
 export interface AccountOptions {
   adapter?: string;
+  currency?: string;
   exposure_limit_e4?: number;
   limits?: Partial<Limits>;
   options?: Record<string, string>;
@@ -54,7 +55,7 @@ export interface World {
   simulators: Record<string, Simulator>;
   seen: EngineEvent[];
   phases: Phase[];
-  /** A simulated supplier with an account of its own. */
+  /** A simulated supplier, of the protocol that `simulator.protocol` names, with an account of its own. */
   addSupplier(account: string, options?: AccountOptions): Promise<Simulator>;
   addSku(sku: string, options?: SkuOptions): Promise<void>;
   addSource(sku: string, account: string, options?: { product?: string; cost_e4?: number; priority?: number; stock?: number | null }): Promise<string>;
@@ -99,6 +100,8 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
   const gateways: Gateway[] = [];
   const simulators: Record<string, Simulator> = {};
   const listener = await listenForCallbacks(() => gateways[0]!);
+  const listening_at = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  const public_url = world_options.options?.public_url ?? listening_at;
 
   function build(): Gateway {
     const gateway = buildGateway({
@@ -111,7 +114,7 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
         phases.push(phase);
         world_options.reach?.(phase);
       },
-      options: gatewayOptions(`http://127.0.0.1:${(listener.address() as AddressInfo).port}`, world_options.options),
+      options: gatewayOptions(public_url, world_options.options),
     });
     const { observe } = gateway.engine;
     gateway.engine.observe = (event) => {
@@ -141,9 +144,10 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
     seen,
     phases,
     addSupplier: async (account, options = {}) => {
-      const simulator = await startSimulator({ name: account, clock: clock.now, ...options.simulator });
+      const callback_url = `${public_url}/callbacks/${account}`;
+      const simulator = await startSimulator({ name: account, clock: clock.now, callback_url, ...options.simulator });
       simulators[account] = simulator;
-      await insert('accounts', accountRow(gateway, account, simulator.url, { credentials: credentialsOf(simulator), ...options }, clock.now()));
+      await insert('accounts', accountRow(gateway, account, simulator.url, { ...accountOptionsOf(simulator), ...options }, clock.now()));
       return simulator;
     },
     addSku: async (sku, options = {}) => {
@@ -153,6 +157,7 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
     addSource: async (sku, account, options = {}) => {
       const source = newId('src', clock.now());
       const sku_row = (await database.read('skus').where({ sku }).first()) as { kind: string };
+      const { currency } = (await database.read('accounts').where({ account }).first()) as { currency: string };
       await insert('sources', {
         source,
         sku,
@@ -161,7 +166,7 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
         priority: options.priority ?? 100,
         is_enabled: 1,
         cost_e4: account === VAULT_ACCOUNT ? null : (options.cost_e4 ?? (sku_row.kind === 'code' ? 98_000 : 97_500)),
-        currency: account === VAULT_ACCOUNT ? null : 'CNY',
+        currency: account === VAULT_ACCOUNT ? null : currency,
         stock: options.stock ?? null,
         seen_at: clock.now(),
         ...stamps(),
@@ -235,8 +240,10 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
   return world;
 }
 
-function credentialsOf(simulator: Simulator): Record<string, { reveal(): string }> {
-  return { app_key: { reveal: () => simulator.app_key }, app_secret: { reveal: () => simulator.app_secret } };
+function accountOptionsOf(simulator: Simulator): AccountOptions {
+  const { adapter, credentials, options } = simulator.account;
+  const sealed = Object.entries(credentials).map(([name, text]) => [name, { reveal: () => text }]);
+  return { adapter, credentials: Object.fromEntries(sealed), options, currency: simulator.books().currency };
 }
 
 function accountRow(gateway: Gateway, account: string, base_url: string, options: AccountOptions, now: number) {
@@ -247,7 +254,7 @@ function accountRow(gateway: Gateway, account: string, base_url: string, options
     credentials_sealed: gateway.vault.sealText(CREDENTIALS_PURPOSE, account, credentialsText(options.credentials ?? {})),
     options: JSON.stringify(options.options ?? {}),
     limits: JSON.stringify({ deadline_ms: 1_000, ...options.limits }),
-    currency: 'CNY',
+    currency: options.currency ?? 'CNY',
     exposure_limit_e4: options.exposure_limit_e4 ?? 10_000_000,
     is_enabled: 1,
     created_at: now,

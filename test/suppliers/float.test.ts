@@ -85,7 +85,7 @@ describe('the expected balance', () => {
 
 describe('routing', () => {
   test('leaves the account before it runs dry: no order is placed that the float does not cover', async () => {
-    simulator.setBalance(98_000 * 10 + 5_000);
+    simulator.setBalance(99_960 * 10 + 5_000);
     await read();
     world.clock.advance(120_000);
     const placed = await Promise.all(Array.from({ length: 40 }, () => world.place({ sku: 'card' })));
@@ -99,7 +99,7 @@ describe('routing', () => {
   });
 
   test('two processes planning at once never count on the same money', async () => {
-    simulator.setBalance(98_000 * 10 + 5_000);
+    simulator.setBalance(99_960 * 10 + 5_000);
     await read();
     world.clock.advance(120_000);
     const other = world.another();

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { createKeyring } from '../../vault/keyring.js';
 import { keyText } from '../../vault/sources.js';
 import { createVault, type IssueResult, type Selection } from '../../vault/vault.js';
-import { DAY, depositOf, numbered, openVaultWorld, START, type VaultWorld } from './world.js';
+import { DAY, depositOf, numbered, openVaultWorld, renewVaultWorld, START, type VaultWorld } from './world.js';
 
 let world: VaultWorld;
 let serial = 0;
@@ -273,30 +273,114 @@ describe('seats', () => {
   });
 });
 
-test('figures count what the rows say', async () => {
-  const fresh = await openVaultWorld();
-  try {
-    const now = fresh.clock.now;
-    const codes = [
-      { number: 'a' },
-      { number: 'b', expires_at: now + 3 * DAY },
-      { number: 'c', expires_at: now + 20 * DAY },
-      { number: 'd', expires_at: now - 1 },
-    ];
-    await fresh.tx((trx) => fresh.vault.deposit(trx, depositOf(codes, { total_cost_e4: 400, currency: 'CNY' })));
-    await fresh.tx((trx) =>
-      fresh.vault.issue(trx, [{ order_id: 'ord_1', sku: 'VIDEO-MONTH', first_unit: 1, quantity: 1 }]),
+describe('the brake', () => {
+  const rules = { factor: 5, codes_min: 20 };
+  const brake = () => world.tx((trx) => world.vault.brake(trx, rules));
+
+  test('a SKU that leaves far faster than usual is frozen, an ordinary one is not', async () => {
+    await deposit(60);
+    await issue(20);
+    expect(await brake()).toEqual([]);
+    world.clock.now += 5000;
+    await issue(1, `${order}-b`);
+    expect(await brake()).toMatchObject([{ sku, codes: 21, limit: 20 }]);
+    expect(await issue(1, `${order}-c`)).toEqual({ short: { available: 0 } });
+    expect(await brake()).toEqual([]);
+  });
+
+  test('what was usual for seven days is no theft', async () => {
+    await deposit(100);
+    const minute = { entry_id: '', act: 'issue', actor: 'gateway', sku, count: 60_480, digest: '', data: '{}' };
+    await world.tx((trx) =>
+      trx('ledger_inbox').insert({ ...minute, entry_id: `evt_usual_${serial}`, at: world.clock.now - DAY / 2 }),
     );
-    fresh.clock.now += 1000;
-    expect(await fresh.vault.figures(fresh.database.read)).toMatchObject({
-      codes: { available: 2, quarantined: 0, issued: 1, void: 0, expired: 1 },
-      expiring: { lt_7d: 0, '7d_30d': 1 },
-      inventory: [{ currency: 'CNY', cost_e4: 200n, at_risk_e4: 100n }],
-      unchained: { records: 2, oldest_ms: 1000 },
-      master_key_since: now,
-      is_sealed: false,
-    });
-  } finally {
-    await fresh.close();
-  }
+    world.clock.now += 700_000;
+    // 1 code a ten seconds window is the mean: five times that is below the floor, so the floor counts.
+    await issue(20);
+    expect(await brake()).toEqual([]);
+    await world.tx((trx) =>
+      trx('ledger_inbox')
+        .where({ entry_id: `evt_usual_${serial}` })
+        .update({ count: 604_800 }),
+    );
+    world.clock.now += 700_000;
+    await issue(50, `${order}-b`);
+    expect(await brake()).toEqual([]);
+    await world.tx((trx) =>
+      trx('ledger_inbox')
+        .where({ entry_id: `evt_usual_${serial}` })
+        .delete(),
+    );
+  });
+});
+
+test('batches and what expires are listed without content', async () => {
+  const { batch_id } = await deposit(4, { total_cost_e4: 400, currency: 'CNY' });
+  const soon = await world.tx((trx) =>
+    world.vault.deposit(
+      trx,
+      depositOf([{ number: `${sku}-soon`, expires_at: world.clock.now + DAY }], {
+        sku,
+        total_cost_e4: 7,
+        currency: 'CNY',
+      }),
+    ),
+  );
+  await issue(1);
+  const batches = await world.vault.batches(world.database.read, { sku });
+  expect(batches.map((batch) => [batch.batch_id, batch.states.available, batch.states.issued])).toEqual([
+    [soon.batch_id, 0, 1],
+    [batch_id, 4, 0],
+  ]);
+  expect(await world.vault.batches(world.database.read, { sku, before: soon.batch_id })).toHaveLength(1);
+  expect(
+    (await world.vault.expiring(world.database.read, world.clock.now + 2 * DAY)).filter((row) => row.sku === sku),
+  ).toEqual([]);
+  const again = await world.tx((trx) =>
+    world.vault.deposit(
+      trx,
+      depositOf([{ number: `${sku}-more`, expires_at: world.clock.now + DAY }], {
+        sku,
+        total_cost_e4: 7,
+        currency: 'CNY',
+      }),
+    ),
+  );
+  expect(
+    (await world.vault.expiring(world.database.read, world.clock.now + 2 * DAY)).filter((row) => row.sku === sku),
+  ).toEqual([
+    {
+      sku,
+      batch_id: again.batch_id,
+      currency: 'CNY',
+      count: 1,
+      first_at: world.clock.now + DAY,
+      last_at: world.clock.now + DAY,
+      cost_e4: 7,
+    },
+  ]);
+});
+
+test('figures count what the rows say', async () => {
+  const fresh = await renewVaultWorld(world);
+  const now = fresh.clock.now;
+  const codes = [
+    { number: 'a' },
+    { number: 'b', expires_at: now + 3 * DAY },
+    { number: 'c', expires_at: now + 20 * DAY },
+    { number: 'd', expires_at: now - 1 },
+  ];
+  await fresh.tx((trx) => fresh.vault.deposit(trx, depositOf(codes, { total_cost_e4: 400, currency: 'CNY' })));
+  await fresh.tx((trx) =>
+    fresh.vault.issue(trx, [{ order_id: 'ord_1', sku: 'VIDEO-MONTH', first_unit: 1, quantity: 1 }]),
+  );
+  fresh.clock.now += 1000;
+  expect(await fresh.vault.figures(fresh.database.read)).toMatchObject({
+    codes: { available: 2, quarantined: 0, issued: 1, void: 0, expired: 1 },
+    expiring: { lt_7d: 0, '7d_30d': 1 },
+    inventory: [{ currency: 'CNY', cost_e4: 200n, at_risk_e4: 100n }],
+    unchained: { records: 2, oldest_ms: 1000 },
+    master_key_since: now,
+    is_sealed: false,
+  });
 });

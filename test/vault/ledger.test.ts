@@ -2,23 +2,30 @@
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type Journal, openJournal } from '../../vault/journal.js';
 import { checkProof } from '../../vault/proof.js';
 import { createVault, type Vault } from '../../vault/vault.js';
-import { depositOf, numbered, openVaultWorld, type VaultWorld } from './world.js';
+import { depositOf, numbered, openVaultWorld, renewVaultWorld, type VaultWorld } from './world.js';
 
+let first: VaultWorld;
 let world: VaultWorld;
 let folder: string;
+let opened: Journal[] = [];
 const sku = 'VIDEO-MONTH';
 const act = { by: 'operator:lin', reason: 'drill' };
 
+beforeAll(async () => {
+  first = await openVaultWorld();
+});
+afterAll(() => first.close());
 beforeEach(async () => {
-  world = await openVaultWorld();
+  world = await renewVaultWorld(first);
   folder = mkdtempSync(join(tmpdir(), 'kamigate-journal-'));
 });
 afterEach(async () => {
-  await world.close();
+  for (const journal of opened) await journal.close();
+  opened = [];
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -28,6 +35,7 @@ const chainAll = async (vault: Vault) => {
   while ((await world.tx((trx) => vault.chain(trx))) > 0);
 };
 const withJournal = (journal: Journal): Vault => {
+  opened.push(journal);
   const { dialect, can_skip_locked } = world.database;
   return createVault({ keyring: world.keyring, now: () => world.clock.now, dialect, can_skip_locked, journal });
 };

@@ -123,6 +123,7 @@ describe('deposit', () => {
     ['a cost without currency', { total_cost_e4: 5 }, 'currency'],
     ['no SKU', { sku: '' }, 'sku'],
     ['nobody', { received_by: '' }, 'received_by'],
+    ['a long document', { document: 'x'.repeat(129) }, 'document'],
     ['an unknown origin', { origin: 'gift' as never }, 'origin'],
   ])('refuses %s and names the field', async (_title, fault, field) => {
     await expect(deposit([{ number: 'A' }], fault)).rejects.toMatchObject({
@@ -216,6 +217,23 @@ describe('issue', () => {
     expect(new Set(results.flatMap(idsOf)).size).toBe(64);
     expect(results.every((one) => 'issued' in one && one.issued[0]!.cost_e4 === 1000)).toBe(true);
     expect(await world.tx((trx) => world.vault.issue(trx, wanted))).toEqual(results);
+  });
+
+  test('a claim walks the claim index and no other', async () => {
+    await deposit(numbered(5));
+    const { write } = world.database;
+    const seen: { sql: string; bindings: unknown[] }[] = [];
+    const listen = (query: { sql: string; bindings: unknown[] }): void => void seen.push(query);
+    write.on('query', listen);
+    await issue(2);
+    write.removeListener('query', listen);
+    const claim = seen.find(
+      ({ sql }) => sql.includes('codes_claim') || (sql.startsWith('select') && sql.includes('`sealed` from `codes`')),
+    )!;
+    const explain = world.database.dialect === 'mysql' ? 'explain' : 'explain query plan';
+    const plan = await write.raw(`${explain} ${claim.sql.replace(/ for update.*/, '')}`, claim.bindings as never);
+    expect(JSON.stringify(plan)).toContain('codes_claim');
+    expect(JSON.stringify(plan)).not.toMatch(/TEMP B-TREE|filesort/);
   });
 
   test('racing transactions never share a code, and the refusals are exact', async () => {

@@ -1,0 +1,73 @@
+// Theft in bulk brakes itself: a SKU that is issued, or revealed to people, far faster than in the last seven days is
+// frozen until somebody has looked. Run every few seconds by a job.
+import type { Knex } from 'knex';
+import { freezeStock } from './control.js';
+import type { Core } from './core.js';
+import type { Trx } from './types.js';
+
+export interface BrakeRules {
+  /** How many times the usual rate is too much. */
+  factor: number;
+  /** Codes in one window that are never too many, whatever was usual: a new SKU has no history. */
+  codes_min: number;
+}
+
+const WINDOW_MS = 10_000;
+const PROFILE_MS = 7 * 86_400_000;
+/** The seven days are counted anew so often. */
+const PROFILE_FRESH_MS = 600_000;
+/** What people see, and what leaves for orders; both are ways out. */
+const WATCHED = ['issue', 'replace', 'reveal'];
+
+export interface Braked {
+  sku: string;
+  codes: number;
+  /** What was allowed in the window. */
+  limit: number;
+  freeze_id: string;
+}
+
+/** Freezes what runs away and says what it froze. Keeps the profile of the last days in memory. */
+export function createBrake(core: Core): (trx: Trx, rules: BrakeRules) => Promise<Braked[]> {
+  let usual = new Map<string, number>();
+  let counted_at = Number.NEGATIVE_INFINITY;
+  return async (trx, { factor, codes_min }) => {
+    const now = core.now();
+    if (now - counted_at > PROFILE_FRESH_MS || now < counted_at) {
+      usual = await countBySku(trx, now - PROFILE_MS, now - WINDOW_MS);
+      counted_at = now;
+    }
+    const frozen = new Set<string>(
+      (await trx('freezes').where({ scope: 'sku' }).whereNull('lifted_at').select('subject')).map((row) => row.subject),
+    );
+    const braked: Braked[] = [];
+    for (const [sku, codes] of await countBySku(trx, now - WINDOW_MS, now)) {
+      const limit = Math.max(codes_min, Math.ceil(((usual.get(sku) ?? 0) * factor * WINDOW_MS) / PROFILE_MS));
+      if (codes <= limit || frozen.has(sku)) continue;
+      const reason = `${codes} codes in ${WINDOW_MS / 1000} s, ${limit} are usual at most`;
+      braked.push({ sku, codes, limit, ...(await freezeStock(core, trx, { sku }, { by: 'vault', reason })) });
+    }
+    return braked;
+  };
+}
+
+/** Codes issued or revealed per SKU in a stretch of time, the higher of the two. */
+async function countBySku(knex: Knex, after: number, until: number): Promise<Map<string, number>> {
+  const sums = new Map<string, Map<string, number>>();
+  for (const table of ['ledger', 'ledger_inbox']) {
+    const rows = await knex(table)
+      .whereIn('act', WATCHED)
+      .where('at', '>', after)
+      .where('at', '<=', until)
+      .whereNotNull('sku')
+      .groupBy('sku', 'act')
+      .select('sku', 'act')
+      .sum({ sum: 'count' });
+    for (const { sku, act, sum } of rows as { sku: string; act: string; sum: unknown }[]) {
+      const acts = sums.get(sku) ?? new Map<string, number>();
+      const way = act === 'reveal' ? 'reveal' : 'issue';
+      sums.set(sku, acts.set(way, (acts.get(way) ?? 0) + Number(sum)));
+    }
+  }
+  return new Map([...sums].map(([sku, acts]) => [sku, Math.max(...acts.values())]));
+}
