@@ -10,7 +10,7 @@ import { newId } from './ids.js';
 import { digestOf, issueRecord, writeRecords } from './ledger.js';
 import { insertRows } from './rows.js';
 import { bindingBytes, open } from './seal.js';
-import type { CodeRow, IssueRow } from './store.js';
+import type { CodeRow, IssueRow } from './tables.js';
 import { openTextWith, sealTextWith } from './text.js';
 import type { Act, Issued, Trx } from './types.js';
 

@@ -4,7 +4,7 @@ import { VaultRetry } from './errors.js';
 import { batchKeyName, isUntrusted } from './gate.js';
 import { digestOf, writeRecords } from './ledger.js';
 import { bindingBytes, open } from './seal.js';
-import type { Claimed, Excluded } from './store.js';
+import type { Claimed, Excluded } from './tables.js';
 import type { Trx } from './types.js';
 
 /** How often a claim is made again because codes in it could not be opened. */

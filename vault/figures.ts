@@ -1,7 +1,7 @@
 // The vault in figures, for gauges and the console: counted from the rows, never kept beside them.
 import type { Knex } from 'knex';
 import type { Core } from './core.js';
-import { NEVER } from './store.js';
+import { NEVER } from './tables.js';
 
 const DAY_MS = 86_400_000;
 

@@ -4,7 +4,8 @@ import type { Knex } from 'knex';
 import { VaultError, VaultRetry } from './errors.js';
 import type { Keyring } from './keyring.js';
 import { isDuplicate, withBuffers } from './rows.js';
-import type { BatchKeyRow, Excluded, Slot, Store } from './store.js';
+import type { Store } from './store.js';
+import type { BatchKeyRow, Excluded, Slot } from './tables.js';
 import type { Trx } from './types.js';
 
 /** Half of the second that is promised; the other half is for the act that has already begun. */

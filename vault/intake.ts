@@ -6,7 +6,6 @@ import type { Knex } from 'knex';
 import { encodeContent } from './content.js';
 import { numberRule } from './control.js';
 import { type Core, invalid } from './core.js';
-import { appendCodes, breathe, closeBatch, openBatch } from './deposit.js';
 import type { FingerprintKey } from './gate.js';
 import {
   COLUMNS,
@@ -20,6 +19,8 @@ import {
   VERDICTS,
   type Verdict,
 } from './line.js';
+import { appendCodes, closeBatch, openBatch } from './parts.js';
+import { breathe } from './prepare.js';
 import { fingerprint } from './seal.js';
 import { type Bytes, type Row, readRows, type SheetFormat } from './sheet.js';
 import type { PlainCode, Trx } from './types.js';

@@ -5,7 +5,7 @@ import { VaultError, VaultRetry } from './errors.js';
 import type { GateState } from './gate.js';
 import { issueRecord, type RecordInput, writeRecords } from './ledger.js';
 import { claimSpread } from './share.js';
-import type { Claimed, IssueRow } from './store.js';
+import type { Claimed, IssueRow } from './tables.js';
 import type { Issued, IssueResult, Trx, Wanted } from './types.js';
 
 /** Units one call may bind; a larger order is issued in parts. */

@@ -4,7 +4,7 @@ import { extendChain, type Head, signHead } from './chain.js';
 import type { Core } from './core.js';
 import type { InboxRow } from './ledger.js';
 import { issuedEntries } from './restore.js';
-import type { IssueRow } from './store.js';
+import type { IssueRow } from './tables.js';
 import type { Trx } from './types.js';
 
 /** The link a chain run of this process ended with, and how long its journal file was when that run began. */

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import type { Knex } from 'knex';
 import { newId } from './ids.js';
 import { insertRows } from './rows.js';
-import type { IssueRow } from './store.js';
+import type { IssueRow } from './tables.js';
 import type { Trx } from './types.js';
 
 export const ACTS = [

@@ -1,7 +1,7 @@
 // What the console and the CLI list: batches with what became of their codes, and codes that expire soon. No content.
 import type { Knex } from 'knex';
 import { type Core, invalid } from './core.js';
-import type { BatchRow } from './store.js';
+import type { BatchRow } from './tables.js';
 
 const LIST_MAX = 500;
 

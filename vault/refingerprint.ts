@@ -8,7 +8,7 @@ import { writeRecords } from './ledger.js';
 import { keyRecord, type Step } from './rotate.js';
 import { insertRows } from './rows.js';
 import { bindingBytes, fingerprint, open } from './seal.js';
-import { SLOT_COLUMN, type Slot } from './store.js';
+import { SLOT_COLUMN, type Slot } from './tables.js';
 import type { Act, Trx } from './types.js';
 
 const STEP_ROWS = 250;

@@ -6,7 +6,7 @@ import { VaultError } from './errors.js';
 import { type Journal, type JournalEntry, type JournalUnit, sizesOf } from './journal.js';
 import { digestOf, issueRecord, writeRecords } from './ledger.js';
 import { inSlices, insertRows } from './rows.js';
-import type { CodeRow, IssueRow } from './store.js';
+import type { CodeRow, IssueRow } from './tables.js';
 import type { Act, Trx } from './types.js';
 
 type IssuedEntry = Extract<JournalEntry, { type: 'issued' }>;

@@ -7,7 +7,7 @@ import { newId } from './ids.js';
 import type { Keeper } from './keeper.js';
 import { digestOf, writeRecords } from './ledger.js';
 import { bindingBytes, open } from './seal.js';
-import { NEVER } from './store.js';
+import { NEVER } from './tables.js';
 import type { RevealedCode, RevealRequest, Trx } from './types.js';
 
 /** Codes one call opens where the caller names no limit, and at most. */

@@ -2,13 +2,13 @@
 // process that is killed between two steps is simply followed by another. Issuing goes on meanwhile.
 import type { Knex } from 'knex';
 import type { Core } from './core.js';
-import { BATCH_CODES_MAX, wrapBatchKey } from './deposit.js';
 import { VaultError, VaultRetry } from './errors.js';
 import { batchKeyName, registerMasterKeys, unwrapReloading } from './gate.js';
 import { digestOf, writeRecords } from './ledger.js';
+import { BATCH_CODES_MAX, wrapBatchKey } from './prepare.js';
 import { insertRows, withBuffers } from './rows.js';
 import { bindingBytes, open, seal } from './seal.js';
-import type { BatchKeyRow, CodeRow } from './store.js';
+import type { BatchKeyRow, CodeRow } from './tables.js';
 import { openTextWith, sealedTextVersion, sealTextWith } from './text.js';
 import type { Act, Trx } from './types.js';
 
@@ -144,7 +144,8 @@ export async function textStep(
 ): Promise<{ changed: number; after: string | null }> {
   await core.gate.pass(trx);
   const { table, key, column: name, purpose, context } = column;
-  const query = trx(table).whereNotNull(name).orderBy(key).limit(STEP_ROWS).select();
+  // An empty text is none: an account without credentials has one.
+  const query = trx(table).whereNotNull(name).whereNot(name, '').orderBy(key).limit(STEP_ROWS).select();
   if (after !== null) query.where(key, '>', after);
   const rows: Record<string, string>[] = await query;
   let changed = 0;

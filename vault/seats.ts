@@ -7,7 +7,7 @@ import { newId } from './ids.js';
 import { claimKind } from './kinds.js';
 import { digestOf, writeRecords } from './ledger.js';
 import { insertRows } from './rows.js';
-import { NEVER } from './store.js';
+import { NEVER } from './tables.js';
 import { openTextWith, sealTextWith } from './text.js';
 import { type Act, Content, type Trx } from './types.js';
 

@@ -5,7 +5,7 @@ import type { Core } from './core.js';
 import type { Share } from './gate.js';
 import type { Task } from './issue.js';
 import { insertRows } from './rows.js';
-import type { Claimed } from './store.js';
+import type { Claimed } from './tables.js';
 import type { Trx } from './types.js';
 
 /** Claims made for one order: each passes over the batches that have given their share. */

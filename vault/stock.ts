@@ -3,7 +3,7 @@ import type { Knex } from 'knex';
 import { checkAct } from './control.js';
 import { type Core, invalid } from './core.js';
 import { type ActName, digestOf, writeRecords } from './ledger.js';
-import { NEVER } from './store.js';
+import { NEVER } from './tables.js';
 import type { Act, CodeState, Selection, Stock, Trx } from './types.js';
 
 type Move = 'quarantine' | 'release' | 'void';

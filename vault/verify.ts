@@ -2,12 +2,12 @@
 import type { Knex } from 'knex';
 import { ChainCheck, type Fault, type Head, type LedgerRow, publicKeys } from './chain.js';
 import type { Core } from './core.js';
-import { depositDigest } from './deposit.js';
 import { batchKeyName, isUntrusted } from './gate.js';
 import type { Journal } from './journal.js';
 import { digestOf, type InboxRow, recordedIssues } from './ledger.js';
+import { depositDigest } from './prepare.js';
 import { bindingBytes, open } from './seal.js';
-import type { CodeRow } from './store.js';
+import type { CodeRow } from './tables.js';
 
 /** Rows read at a time. */
 const PAGE = 1000;

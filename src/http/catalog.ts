@@ -8,7 +8,7 @@ import { listSkus, type RecipientRule, type RecipientRules, readSkus, type SkuRo
 import type { Database } from '../db/connect.js';
 import { GatewayError } from '../errors.js';
 import { decimalText, timeText } from '../orders/view.js';
-import { VAULT_ACCOUNT } from '../suppliers/accounts.js';
+import { MANUAL_ACCOUNT, VAULT_ACCOUNT } from '../suppliers/accounts.js';
 import { pageLimit, strictObject, time } from './input.js';
 import { callerOf, type Exchange, param, type Reply, type Route, route } from './route.js';
 
@@ -106,7 +106,9 @@ function isVaultSource(source: CandidateRow): boolean {
 
 function canSell(source: CandidateRow): boolean {
   const is_open = source.is_enabled === 1 && source.account_is_enabled === 1 && source.account_paused_at === null;
-  return is_open && source.account !== VAULT_ACCOUNT && source.cost_e4 !== null && source.stock !== 0;
+  // What a person's delivery costs is told afterwards.
+  const has_cost = source.cost_e4 !== null || source.account === MANUAL_ACCOUNT;
+  return is_open && source.account !== VAULT_ACCOUNT && has_cost && source.stock !== 0;
 }
 
 function skuView(sku: SkuRow, stock_status: StockStatus): object {

@@ -11,7 +11,7 @@ export interface JumpSize {
   together: number;
 }
 export const SMALL: JumpSize = { orders: 200, together: 40 };
-export const FULL: JumpSize = { orders: 10_000, together: 100 };
+export const FULL: JumpSize = { orders: 10_000, together: 50 };
 
 const PRICE_E4 = 100_000;
 
@@ -23,7 +23,9 @@ export async function run(size: JumpSize): Promise<DrillReport> {
     const suppliers: Simulator[] = [];
     await world.addSku('card', { vault_rank: 'never', price_e4: PRICE_E4 });
     for (const account of ['a', 'b', 'c']) {
-      suppliers.push(await world.addSupplier(account, { simulator: { balance_e4: 1_000_000_000_000 } }));
+      // A busy machine must not look like an ailing supplier.
+      const limits = { deadline_ms: 30_000 };
+      suppliers.push(await world.addSupplier(account, { limits, simulator: { balance_e4: 1_000_000_000_000 } }));
       await world.addSource('card', account, { cost_e4: 95_000 });
     }
     const orders: OrderRow[] = [];
@@ -33,7 +35,12 @@ export async function run(size: JumpSize): Promise<DrillReport> {
           const { order } = await world.place({ sku: 'card', quantity: 1 + Math.floor(random() * 3) });
           // Between the quote and the purchase: within the room, beyond it, beyond the price, or a slip.
           const cost_e4 = Math.round(95_000 * [0.98, 1, 1.015, 1.03, 1.2, 10, 0.1][Math.floor(random() * 7)]!);
-          suppliers[Math.floor(random() * suppliers.length)]!.setProduct({ product: 'code-10', kind: 'code', cost_e4, stock: null });
+          suppliers[Math.floor(random() * suppliers.length)]!.setProduct({
+            product: 'code-10',
+            kind: 'code',
+            cost_e4,
+            stock: null,
+          });
           return order;
         }),
       );
@@ -44,7 +51,15 @@ export async function run(size: JumpSize): Promise<DrillReport> {
       if (done % (size.together * 5) === 0) await world.gateway.jobs.runNow('sweep_offers');
     }
     const attempts = (await world.database.read('attempts')) as AttemptRow[];
-    return { name: 'cost-jump', ...judge(size, attempts, suppliers.map((supplier) => supplier.books()), secondsSince(started)) };
+    return {
+      name: 'cost-jump',
+      ...judge(
+        size,
+        attempts,
+        suppliers.map((supplier) => supplier.books()),
+        secondsSince(started),
+      ),
+    };
   } finally {
     await world.close();
   }
@@ -52,19 +67,30 @@ export async function run(size: JumpSize): Promise<DrillReport> {
 
 type Books = ReturnType<Simulator['books']>;
 
-function judge(size: JumpSize, attempts: readonly AttemptRow[], books: readonly Books[], seconds: number): Pick<DrillReport, 'figures' | 'violations'> {
+function judge(
+  size: JumpSize,
+  attempts: readonly AttemptRow[],
+  books: readonly Books[],
+  seconds: number,
+): Pick<DrillReport, 'figures' | 'violations'> {
   const charged = new Map<string, number>();
-  for (const book of books) for (const [reference, { net_e4 }] of Object.entries(book.by_reference)) charged.set(reference, net_e4);
-  const above = attempts.filter(({ reference, cost_ceiling_e4 }) => (charged.get(reference) ?? 0) > (cost_ceiling_e4 ?? 0));
+  for (const book of books)
+    for (const [reference, { net_e4 }] of Object.entries(book.by_reference)) charged.set(reference, net_e4);
+  const above = attempts.filter(
+    ({ reference, cost_ceiling_e4 }) => (charged.get(reference) ?? 0) > (cost_ceiling_e4 ?? 0),
+  );
   const dear = attempts.filter(({ quantity, cost_ceiling_e4 }) => (cost_ceiling_e4 ?? 0) > PRICE_E4 * quantity);
-  const unknown = [...charged.keys()].filter((reference) => !attempts.some((attempt) => attempt.reference === reference));
+  const unknown = [...charged.keys()].filter(
+    (reference) => !attempts.some((attempt) => attempt.reference === reference),
+  );
   const refused = attempts.filter(({ reason }) => reason === 'cost_changed').length;
   const bought = [...charged.values()].filter((net_e4) => net_e4 > 0).length;
   const violations: string[] = [];
   if (above.length > 0) violations.push(`${above.length} purchases were charged above their ceiling`);
   if (dear.length > 0) violations.push(`${dear.length} ceilings are above what the storefront pays`);
   if (unknown.length > 0) violations.push(`${unknown.length} purchases have no attempt`);
-  if (refused === 0 || bought === 0) violations.push('no cost jumped in time, or nothing was bought: the drill proves nothing');
+  if (refused === 0 || bought === 0)
+    violations.push('no cost jumped in time, or nothing was bought: the drill proves nothing');
   return {
     violations,
     figures: {
@@ -73,7 +99,7 @@ function judge(size: JumpSize, attempts: readonly AttemptRow[], books: readonly 
       'purchases charged': bought,
       'refused because the cost had changed': refused,
       'bought above the ceiling': above.length,
-      'seconds': seconds.toFixed(1),
+      seconds: seconds.toFixed(1),
     },
   };
 }

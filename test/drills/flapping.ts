@@ -47,11 +47,13 @@ export async function run(size: FlapSize): Promise<DrillReport> {
     let placed = 0;
 
     const second_passes = async (): Promise<void> => {
-      for (let at = 0; at < size.orders_a_second; at++) await placeOne(world, placed % 2 ? second : world.gateway, placed++);
+      for (let at = 0; at < size.orders_a_second; at++)
+        await placeOne(world, placed % 2 ? second : world.gateway, placed++);
       await world.idle();
       world.clock.advance(1_000);
       for (const gateway of [world.gateway, second]) {
-        for (const job of ['write_health', 'probe_suppliers', 'resume_orders', 'look_up']) await gateway.jobs.runNow(job);
+        for (const job of ['write_health', 'probe_suppliers', 'resume_orders', 'look_up'])
+          await gateway.jobs.runNow(job);
       }
       await world.idle();
     };
@@ -67,7 +69,8 @@ export async function run(size: FlapSize): Promise<DrillReport> {
       for (; waited < BACK_WITHIN_S && !(await isWell(world)); waited++) await second_passes();
       const back_at = world.clock.now();
       flaps.push({ began_at, ended_at, back_at });
-      if (waited === BACK_WITHIN_S) report.violations.push(`flap ${flap + 1}: not back ${BACK_WITHIN_S} s after it answered again`);
+      if (waited === BACK_WITHIN_S)
+        report.violations.push(`flap ${flap + 1}: not back ${BACK_WITHIN_S} s after it answered again`);
       for (let at = 0; at < 10; at++) await second_passes();
     }
     await drain(world);
@@ -123,14 +126,19 @@ async function comeBack(world: World): Promise<void> {
 }
 
 async function isWell(world: World): Promise<boolean> {
-  const row = (await world.database.read('health').where({ account: 'flapping', kind: 'recharge' }).first('state')) as { state: string };
+  const row = (await world.database.read('health').where({ account: 'flapping', kind: 'recharge' }).first('state')) as {
+    state: string;
+  };
   return row.state === 'well';
 }
 
 /** Until every order has come to its end. */
 async function drain(world: World): Promise<void> {
   for (let at = 0; at < 200; at++) {
-    const open = await world.database.read('orders').whereNotIn('state', ['delivered', 'partial', 'failed', 'held']).first('order_id');
+    const open = await world.database
+      .read('orders')
+      .whereNotIn('state', ['delivered', 'partial', 'failed', 'held'])
+      .first('order_id');
     if (!open) return;
     world.clock.advance(5_000);
     for (const job of ['resume_orders', 'look_up']) await world.gateway.jobs.runNow(job);
@@ -150,11 +158,13 @@ async function judge(world: World, size: FlapSize, flaps: readonly Flap[], repor
   if (bought.has('')) violations.push('a supplier sold what no attempt of ours asked for');
   for (const order of orders) {
     const units = bought.get(order.order_id) ?? 0;
-    if (order.state === 'delivered' && units !== 1) violations.push(`${order.order_id} is delivered and ${units} were bought`);
+    if (order.state === 'delivered' && units !== 1)
+      violations.push(`${order.order_id} is delivered and ${units} were bought`);
     if (order.state === 'failed' && units !== 0) violations.push(`${order.order_id} failed and ${units} were bought`);
   }
   const sent = attempts.filter(({ account, sent_at }) => account === 'flapping' && sent_at !== null);
-  const between = (from: number, to: number): number => sent.filter(({ sent_at }) => sent_at! >= from && sent_at! < to).length;
+  const between = (from: number, to: number): number =>
+    sent.filter(({ sent_at }) => sent_at! >= from && sent_at! < to).length;
   const stayed: number[] = [];
   const probes: number[] = [];
   flaps.forEach(({ began_at, ended_at, back_at }, index) => {
@@ -163,7 +173,8 @@ async function judge(world: World, size: FlapSize, flaps: readonly Flap[], repor
     const tries = between(ended_at, back_at);
     stayed.push(late);
     probes.push(tries);
-    if (late > size.down_s / 5) violations.push(`flap ${index + 1}: ${late} purchases went to it after ${size.leaves_within_s} s of faults`);
+    if (late > size.down_s / 5)
+      violations.push(`flap ${index + 1}: ${late} purchases went to it after ${size.leaves_within_s} s of faults`);
     if (tries > size.probes_max) violations.push(`flap ${index + 1}: ${tries} probes before it had its traffic back`);
     if (between(back_at, back_at + 10_000) === 0) violations.push(`flap ${index + 1}: it is well and gets nothing`);
   });

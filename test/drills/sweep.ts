@@ -10,8 +10,8 @@ import type { OfferRow } from '../../src/catalog/listing.js';
 import type { SourceRow } from '../../src/catalog/skus.js';
 import { newId } from '../../src/ids.js';
 import { makeWorld, type World } from '../kit/world.js';
-import type { ShopAnswer, ShopOrders } from './sweep-shops.js';
 import { type DrillReport, percentile, secondsSince, seeded } from './report.js';
+import type { ShopAnswer, ShopOrders } from './sweep-shops.js';
 
 export interface SweepSize {
   accounts: number;
@@ -28,8 +28,26 @@ export interface SweepSize {
   is_measured: boolean;
 }
 
-export const SMALL: SweepSize = { accounts: 4, offers: 120, mapped: 20, changed_percent: 5, requests_a_second: 20, orders_a_second: 20, quiet_ms: 500, is_measured: false };
-export const FULL: SweepSize = { accounts: 50, offers: 2_000, mapped: 100, changed_percent: 1, requests_a_second: 20, orders_a_second: 50, quiet_ms: 5_000, is_measured: true };
+export const SMALL: SweepSize = {
+  accounts: 4,
+  offers: 120,
+  mapped: 20,
+  changed_percent: 5,
+  requests_a_second: 20,
+  orders_a_second: 20,
+  quiet_ms: 500,
+  is_measured: false,
+};
+export const FULL: SweepSize = {
+  accounts: 50,
+  offers: 2_000,
+  mapped: 100,
+  changed_percent: 1,
+  requests_a_second: 20,
+  orders_a_second: 50,
+  quiet_ms: 5_000,
+  is_measured: true,
+};
 
 const P99_MS_MAX = 250;
 const RSS_MB_MAX = 400;
@@ -37,7 +55,10 @@ const RSS_MB_MAX = 400;
 const BOOKKEEPING_MAX = 30;
 
 export async function run(size: SweepSize): Promise<DrillReport> {
-  const world = await makeWorld({ real_clock: true, options: { offers_cold_ms: 3_600_000, offers_share_percent: 90, offers_concurrency: 16 } });
+  const world = await makeWorld({
+    real_clock: true,
+    options: { offers_cold_ms: 3_600_000, offers_share_percent: 50, offers_concurrency: 16 },
+  });
   const shops = startShops();
   const memory = watchMemory();
   try {
@@ -55,7 +76,16 @@ export async function run(size: SweepSize): Promise<DrillReport> {
     const after = await readRows(world, size);
     const idle = await sweepUnchanged(world, size);
     const { arrivals } = await shops.ask({ report: true });
-    const report = judge(size, { before, after, changed, latencies, quiet_latencies, idle, arrivals: arrivals!, rss_mb: memory.stop() });
+    const report = judge(size, {
+      before,
+      after,
+      changed,
+      latencies,
+      quiet_latencies,
+      idle,
+      arrivals: arrivals!,
+      rss_mb: memory.stop(),
+    });
     const figures = {
       'accounts × offers': `${size.accounts} × ${size.offers}`,
       'first sweep, seconds': first.toFixed(1),
@@ -71,23 +101,37 @@ export async function run(size: SweepSize): Promise<DrillReport> {
 }
 
 function productOf(at: number): ShopProduct {
-  return { product: `p-${String(at).padStart(5, '0')}`, kind: 'code', cost_e4: 100_000 + at, stock: 1_000, name: `Card ${at}` };
+  return {
+    product: `p-${String(at).padStart(5, '0')}`,
+    kind: 'code',
+    cost_e4: 100_000 + at,
+    stock: 1_000,
+    name: `Card ${at}`,
+  };
 }
 
 async function stock(world: World, size: SweepSize, shops: Shops): Promise<void> {
   const now = Date.now();
   const { write } = world.database;
   const names = Array.from({ length: size.accounts }, (_, account) => nameOf(account));
-  const { urls } = await shops.ask({ start: { names, products: Array.from({ length: size.offers }, (_, at) => productOf(at)) } });
+  const { urls } = await shops.ask({
+    start: { names, products: Array.from({ length: size.offers }, (_, at) => productOf(at)) },
+  });
   for (const name of names) {
-    await world.addSupplier(name, { limits: { requests: size.requests_a_second, per_ms: 1_000, concurrency: 2, deadline_ms: 20_000 } });
+    await world.addSupplier(name, {
+      limits: { requests: size.requests_a_second, per_ms: 1_000, concurrency: 2, deadline_ms: 20_000 },
+    });
     await write('accounts').where({ account: name }).update({ base_url: urls![name]! });
   }
   await world.addSku('vault-card');
-  await world.deposit('vault-card', Array.from({ length: CODES }, (_, at) => `CODE-${at}`));
+  await world.deposit(
+    'vault-card',
+    Array.from({ length: CODES }, (_, at) => `CODE-${at}`),
+  );
   const skus = Array.from({ length: size.mapped }, (_, at) => `sku-${at}`);
   const template = (await world.database.read('skus').where({ sku: 'vault-card' }).first()) as object;
-  for (const sku of skus) await write('skus').insert({ ...template, sku, name: sku, vault_rank: 'never', price_e4: 1_000_000 });
+  for (const sku of skus)
+    await write('skus').insert({ ...template, sku, name: sku, vault_rank: 'never', price_e4: 1_000_000 });
   for (let account = 0; account < size.accounts; account++) {
     const rows = skus.map((sku, at) => ({
       source: newId('src', now),
@@ -115,7 +159,9 @@ async function sweepAll(world: World, size: SweepSize): Promise<number> {
   await world.database.write('sweeps').update({ next_at: 0, window_pages: 0 });
   for (let passes = 0; passes < 200; passes++) {
     await world.gateway.jobs.runNow('sweep_offers');
-    const done = (await world.database.read('sweeps').where('swept_at', '>=', begun_at).count({ n: '*' }).first()) as { n: number };
+    const done = (await world.database.read('sweeps').where('swept_at', '>=', begun_at).count({ n: '*' }).first()) as {
+      n: number;
+    };
     if (Number(done.n) === size.accounts) return secondsSince(started);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -191,7 +237,8 @@ async function sweepUnchanged(world: World, size: SweepSize): Promise<number | n
     await sweepAll(world, size);
     return null;
   }
-  const count = async (): Promise<number> => Number(((await database.write.raw('select total_changes() as n')) as { n: number }[])[0]!.n);
+  const count = async (): Promise<number> =>
+    Number(((await database.write.raw('select total_changes() as n')) as { n: number }[])[0]!.n);
   const before = await count();
   await sweepAll(world, size);
   return ((await count()) - before) / size.accounts;
@@ -219,7 +266,9 @@ function startShops(): Shops {
 /** Compiled: beside this file, or in dist/, which `npm test` builds first. */
 function shopsPath(): string {
   const here = dirname(fileURLToPath(import.meta.url));
-  const path = [join(here, 'sweep-shops.js'), join(here, '../../dist/test/drills/sweep-shops.js')].find((one) => existsSync(one));
+  const path = [join(here, 'sweep-shops.js'), join(here, '../../dist/test/drills/sweep-shops.js')].find((one) =>
+    existsSync(one),
+  );
   if (path) return path;
   throw new Error('the drill forks compiled suppliers: run `npm run build` first');
 }
@@ -272,7 +321,10 @@ function judge(size: SweepSize, measured: Measured): Pick<DrillReport, 'figures'
   must(before.offers.size === size.accounts * size.offers, `${before.offers.size} offers are known`);
   must(isSame(offers, changed), `${offers.size} offers were written and ${changed.size} had changed`);
   must(isSame(sources, mapped), `${sources.size} sources were written and ${mapped.size} had changed`);
-  must(worst <= size.requests_a_second, `a supplier saw ${worst} requests in a second and allows ${size.requests_a_second}`);
+  must(
+    worst <= size.requests_a_second,
+    `a supplier saw ${worst} requests in a second and allows ${size.requests_a_second}`,
+  );
   must(idle === null || idle <= BOOKKEEPING_MAX, `a sweep without changes wrote ${idle} rows an account`);
   must(latencies.length > 0, 'no order was placed meanwhile');
   if (size.is_measured) must(p99 < P99_MS_MAX, `orders took ${p99.toFixed(0)} ms at the 99th percentile`);

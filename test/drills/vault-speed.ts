@@ -1,7 +1,7 @@
 // Encryption must not cost the shop its speed: a deposit against a bare insert of rows of the same size, small orders
 // meanwhile, and issuing from a large stock against issuing from a small one. All ratios of one run on one machine.
 import { randomBytes } from 'node:crypto';
-import type { CodeRow } from '../../vault/store.js';
+import type { CodeRow } from '../../vault/tables.js';
 import { depositOf, numbered } from '../vault/world.js';
 import { type DrillReport, percentile, secondsSince } from './report.js';
 import { type DrillVault, openDrillVault } from './vault-setup.js';

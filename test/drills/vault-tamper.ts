@@ -2,7 +2,7 @@
 // between rows, and bits are flipped; every single one is refused when it is opened.
 import { isUntrusted } from '../../vault/gate.js';
 import { bindingBytes, open } from '../../vault/seal.js';
-import type { CodeRow } from '../../vault/store.js';
+import type { CodeRow } from '../../vault/tables.js';
 import { depositOf, numbered } from '../vault/world.js';
 import { type DrillReport, seeded } from './report.js';
 import { openDrillVault } from './vault-setup.js';

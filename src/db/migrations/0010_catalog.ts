@@ -111,7 +111,12 @@ export async function up(knex: Knex): Promise<void> {
     table.index(['account', 'created_at'], 'cost_changes_account');
     table.check("(?? = 'pending') = (?? is not null)", ['state', 'open_source']);
     // Nobody is his own second person, whatever the program says.
-    table.check("?? <> 'approved' or ?? is null or ?? <> ??", ['state', 'first_approved_by', 'first_approved_by', 'decided_by']);
+    table.check("?? <> 'approved' or ?? is null or ?? <> ??", [
+      'state',
+      'first_approved_by',
+      'first_approved_by',
+      'decided_by',
+    ]);
   });
 
   // The limits of cost changes. A new row each time: the newest of a scope holds, the others are its history.
