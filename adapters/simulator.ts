@@ -193,7 +193,8 @@ export class Simulator {
     const body = await bodyOf(request);
     if (body === null) return answer(response, 413, { error: 'bad_request', message: 'the body is too large' });
     const call = callOf(request, body);
-    if (call.path.startsWith('/_control')) return this.#control(request, response, body);
+    if (['/_control', `${this.protocol.root}/_control`].includes(call.path))
+      return this.#control(request, response, body);
     if (this.latency_ms > 0) await this.#wait(this.latency_ms);
     const route = this.#routeOf(call);
     if (!route) return answer(response, 404, { error: 'not_found', message: 'there is no such call' });
@@ -285,7 +286,8 @@ export class Simulator {
   // Only from this machine, or with the secret: who can order faults can order anything.
   #control(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
     const is_local = /^(127\.|::1$|::ffff:127\.)/.test(request.socket.remoteAddress ?? '');
-    if (!is_local && !sameText(String(request.headers['x-sim-control'] ?? ''), this.app_secret)) {
+    const has_secret = this.app_secret !== '' && sameText(String(request.headers['x-sim-control']), this.app_secret);
+    if (!is_local && !has_secret) {
       answer(response, 403, { error: 'forbidden', message: 'send the header x-sim-control with the secret' });
     } else if (request.method === 'GET') {
       answer(response, 200, { books: this.books(), callbacks: this.callbacks });

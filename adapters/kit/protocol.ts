@@ -106,6 +106,34 @@ export function forgedOrder(order: ShopOrder): ShopOrder {
   return { ...order, status: 'delivered', delivered_units: order.quantity, codes, receipt: 'FALSE' };
 }
 
+/** An order as it was asked for; what the protocol has no field for is left out. */
+export function orderFor(asked: Asked): OrderRequest {
+  const unasked = { quantity: 1, account: null, cost_max_e4: null, callback_url: null };
+  return { ...unasked, ...asked, reference: String(asked.reference) };
+}
+
+type Asked = { reference: unknown; product: string } & Partial<Omit<OrderRequest, 'reference' | 'product'>>;
+
+export function ok(body: object): Answer {
+  return { status: 200, body };
+}
+
+/** The tokens a counter has given out. */
+export function tokenBook(clock: () => number) {
+  const ends_at = new Map<string, number>();
+  return {
+    issue(token: string, life_ms: number): string {
+      ends_at.set(token, clock() + life_ms);
+      return token;
+    },
+    /** What the bearer token of a request is worth. */
+    stateOf({ authorization = '' }: IncomingHttpHeaders): 'open' | 'ended' | 'unknown' {
+      const end = ends_at.get(/^Bearer (.+)$/.exec(authorization)?.[1] ?? '');
+      return end === undefined ? 'unknown' : end > clock() ? 'open' : 'ended';
+    },
+  };
+}
+
 /** Digest of text as lower-case hex, straight from the platform. */
 export function digestOf(name: 'md5' | 'sha1' | 'sha256', text: string | Buffer): string {
   return createHash(name).update(text).digest('hex');
@@ -118,6 +146,16 @@ export function keyedDigestOf(name: 'sha1' | 'sha256' | 'sha512', secret: string
 export function isSame(left: unknown, right: string): boolean {
   const [a, b] = [Buffer.from(String(left)), Buffer.from(right)];
   return a.length === b.length && timingSafeEqual(a, b);
+}
+/** JSON with its names in ASCII order: the outermost ones, or those at every depth. */
+export function sortedJson(value: unknown, depth: 'top' | 'deep'): string {
+  const sort = (node: unknown): unknown => {
+    if (Array.isArray(node)) return node.map(sort);
+    if (typeof node !== 'object' || node === null) return node;
+    const members = Object.entries(node).sort(([a], [b]) => (a < b ? -1 : 1));
+    return Object.fromEntries(depth === 'top' ? members : members.map(([name, member]) => [name, sort(member)]));
+  };
+  return JSON.stringify(sort(value));
 }
 /** Fields of a JSON object as JavaScript reads them. Throws on anything else. */
 export function fieldsOf(body: Buffer | string): Record<string, unknown> {

@@ -1,7 +1,7 @@
 // Digiflazz seen from the platform: MD5 over user name, key and one bound word; callbacks signed with HMAC-SHA1 over the
 // body. The same order sent again tells its state, for 90 days; prices are whole rupiah.
 import type { Answer, Call, CounterDesk, Protocol, Route } from '../kit/protocol.js';
-import { digestOf, fieldsOf, isSame, keyedDigestOf, reading } from '../kit/protocol.js';
+import { digestOf, fieldsOf, isSame, keyedDigestOf, orderFor, reading } from '../kit/protocol.js';
 import { decimalText } from '../kit/reading.js';
 import type { OrderRequest, ShopOrder, ShopProduct, ShopStatus } from '../kit/shop.js';
 
@@ -87,14 +87,13 @@ function orderRequestOf(fields: Record<string, unknown>): OrderRequest | null {
   const { ref_id, buyer_sku_code, customer_no, max_price, cb_url } = fields;
   const is_whole = max_price === undefined || Number.isSafeInteger(max_price);
   if (!is_whole || typeof customer_no !== 'string' || customer_no === '') return null;
-  return {
-    reference: String(ref_id),
+  return orderFor({
+    reference: ref_id,
     product: String(buyer_sku_code),
-    quantity: 1,
     account: customer_no,
     cost_max_e4: max_price === undefined ? null : Number(max_price) * 10_000,
     callback_url: (cb_url as string | undefined) ?? null,
-  };
+  });
 }
 
 function orderJson(

@@ -1,7 +1,7 @@
 // DT One seen from the platform: Basic credentials; orders are taken first and told of later; callbacks are not signed at
 // all. A price is an amount and a fee beside it.
-import type { Answer, Call, CounterDesk, Protocol, Route } from '../kit/protocol.js';
-import { fieldsOf, isSame, reading } from '../kit/protocol.js';
+import type { Call, CounterDesk, Protocol, Route } from '../kit/protocol.js';
+import { fieldsOf, isSame, ok, orderFor, reading } from '../kit/protocol.js';
 import { decimalText } from '../kit/reading.js';
 import type { OrderRequest, ShopOrder, ShopProduct, ShopStatus } from '../kit/shop.js';
 
@@ -88,14 +88,12 @@ function orderRequestOf(fields: Record<string, unknown>): OrderRequest | null {
   // Unconfirmed orders, numbers without a plus and product ids as text are not taken.
   const is_number = party?.mobile_number === undefined || /^\+\d+$/.test(party.mobile_number);
   if (fields.auto_confirm !== true || typeof fields.product_id !== 'number' || !is_number) return null;
-  return {
-    reference: String(fields.external_id),
+  return orderFor({
+    reference: fields.external_id,
     product: String(fields.product_id),
-    quantity: 1,
     account: party?.mobile_number ?? null,
-    cost_max_e4: null,
     callback_url: (fields.callback_url as string | undefined) ?? null,
-  };
+  });
 }
 
 function transactionJson(
@@ -127,8 +125,4 @@ function productJson({ product, kind, cost_e4, name }: ShopProduct, unit: string
     operator: { id: 1, name: 'Operator', country: { iso_code: 'USA' } },
     prices: { wholesale: wholesale(cost_e4, unit) },
   };
-}
-
-function ok(body: object): Answer {
-  return { status: 200, body };
 }

@@ -1,7 +1,7 @@
 // dujiao-next seen from the shop: HMAC-SHA256 over method, path, time and the MD5 of the body, both ways. An order never
 // answers with its codes; they are read by the order's number.
 import type { Answer, Call, CounterDesk, Protocol, Route } from '../kit/protocol.js';
-import { digestOf, fieldsOf, isSame, keyedDigestOf, reading } from '../kit/protocol.js';
+import { digestOf, fieldsOf, isSame, keyedDigestOf, orderFor, reading } from '../kit/protocol.js';
 import { decimalText } from '../kit/reading.js';
 import type { OrderRequest, ShopOrder, ShopProduct, ShopStatus } from '../kit/shop.js';
 
@@ -89,14 +89,13 @@ function routeOf({ method, path, query, body }: Call, desk: CounterDesk): Route 
 
 function orderRequestOf(fields: Record<string, unknown>): OrderRequest {
   const form = fields.manual_form_data as { account?: string } | undefined;
-  return {
-    reference: String(fields.downstream_order_no),
+  return orderFor({
+    reference: fields.downstream_order_no,
     product: String(fields.sku_id),
     quantity: Number(fields.quantity),
     account: form?.account ?? null,
-    cost_max_e4: null,
     callback_url: (fields.callback_url as string | undefined) ?? null,
-  };
+  });
 }
 
 function placedJson({ order_id, status, cost_e4 }: ShopOrder, { shop }: CounterDesk): object {

@@ -2,7 +2,7 @@
 // and on callbacks. Cards are read by a query, sealed with AES-256-ECB under the AppSecret.
 import { createCipheriv } from 'node:crypto';
 import type { Answer, CounterDesk, Protocol, Route } from '../kit/protocol.js';
-import { digestOf, fieldsOf, isSame, reading } from '../kit/protocol.js';
+import { digestOf, fieldsOf, isSame, orderFor, reading } from '../kit/protocol.js';
 import { decimalText } from '../kit/reading.js';
 import type { OrderRequest, ShopOrder, ShopProduct, ShopStatus } from '../kit/shop.js';
 
@@ -14,11 +14,6 @@ const STATE: Record<ShopStatus, string> = {
   refused: 'failed',
   reversed: 'failed',
 };
-const KIND_OF: Readonly<Record<string, ShopProduct['kind']>> = {
-  'fulu.order.direct.add': 'recharge',
-  'fulu.order.card.add': 'code',
-};
-
 export const fuluProtocol: Protocol = {
   code: 'fulu',
   root: '',
@@ -73,8 +68,8 @@ function signatureOf(text: string, secret: string): string {
 
 function routeOf(method: string, asked: Record<string, unknown>, desk: CounterDesk): Route | Answer | null {
   const { shop } = desk;
-  const kind = KIND_OF[method];
-  if (kind) {
+  if (method === 'fulu.order.direct.add' || method === 'fulu.order.card.add') {
+    const kind = method === 'fulu.order.card.add' ? 'code' : 'recharge';
     const request = orderRequestOf(asked);
     // A product of the other kind is refused before anything else is looked at.
     if ((shop.product(request.product)?.kind ?? kind) !== kind) return fuluProtocol.sayNo(200, 3008);
@@ -93,36 +88,30 @@ function routeOf(method: string, asked: Record<string, unknown>, desk: CounterDe
 }
 
 function orderRequestOf(asked: Record<string, unknown>): OrderRequest {
-  return {
-    reference: String(asked.customer_order_no),
+  return orderFor({
+    reference: asked.customer_order_no,
     product: String(asked.product_id),
     quantity: Number(asked.buy_num),
     account: (asked.charge_account as string | undefined) ?? null,
-    cost_max_e4: null,
-    callback_url: null,
-  };
+  });
 }
 
 /** `key` seals the cards; null leaves them out, as the reply to an order does. */
-function orderJson(
-  { order_id, reference, product, kind, quantity, cost_e4, ...order }: ShopOrder,
-  key: string | null,
-): object {
-  const cards = key === null ? [] : order.codes.map(({ number, pin }) => cardJson(key, { number, pin }));
+function orderJson({ order_id, reference, kind, quantity, status, ...order }: ShopOrder, key: string | null): object {
   return {
     order_id,
     customer_order_no: reference,
-    product_id: Number(product),
+    product_id: Number(order.product),
     buy_num: quantity,
     order_type: kind === 'code' ? 3 : 4,
-    order_price: Number(decimalText(cost_e4 / quantity)),
-    order_state: STATE[order.status],
+    order_price: Number(decimalText(order.cost_e4 / quantity)),
+    order_state: STATE[status],
     operator_serial_number: order.receipt ?? '',
-    ...(cards.length > 0 ? { cards } : {}),
+    ...(key !== null && order.codes.length > 0 ? { cards: order.codes.map((code) => cardJson(code, key)) } : {}),
   };
 }
 
-function cardJson(key: string, { number, pin }: { number: string; pin: string }): object {
+function cardJson({ number, pin }: ShopOrder['codes'][number], key: string): object {
   const seal = (text: string) => {
     const cipher = createCipheriv('aes-256-ecb', Buffer.from(key, 'ascii'), null);
     return Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]).toString('base64');

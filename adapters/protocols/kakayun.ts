@@ -1,7 +1,7 @@
 // 卡卡云 Kakayun seen from the platform: MD5 over the sorted fields with the merchant key behind them, both ways. Creating
 // an order answers with its number alone; cost and cards come by a query or a callback.
 import type { Answer, Call, CounterDesk, Protocol, Route } from '../kit/protocol.js';
-import { digestOf, fieldsOf, isSame, reading } from '../kit/protocol.js';
+import { digestOf, fieldsOf, isSame, orderFor, reading } from '../kit/protocol.js';
 import { decimalText, toE4 } from '../kit/reading.js';
 import type { OrderRequest, ShopOrder, ShopProduct, ShopStatus } from '../kit/shop.js';
 
@@ -99,14 +99,14 @@ function orderRequestOf({
 }: Record<string, unknown>): OrderRequest {
   const several = Array.isArray(attach) ? (attach as { attachtype: string; value: string }[]) : [];
   const account = typeof attach === 'string' ? attach : several.find(({ attachtype }) => attachtype === '1')?.value;
-  return {
-    reference: String(usorderno),
+  return orderFor({
+    reference: usorderno,
     product: String(goodsid),
     quantity: Number(buynum),
     account: account ?? null,
     cost_max_e4: maxmoney === undefined ? null : toE4(String(maxmoney)),
     callback_url: (callbackurl as string | undefined) ?? null,
-  };
+  });
 }
 
 function orderJson({ order_id, reference, cost_e4, quantity, status, receipt, codes, kind }: ShopOrder): object {

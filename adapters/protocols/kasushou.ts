@@ -1,7 +1,7 @@
 // 卡速售 Kasushou seen from the platform: SHA-1 over time, body and key. The body is written anew, with its outermost names
 // sorted, before it is checked, so a request that was not written that way is refused. Every no is a 400.
 import type { Answer, Call, CounterDesk, Protocol, Route } from '../kit/protocol.js';
-import { digestOf, fieldsOf, isSame, reading } from '../kit/protocol.js';
+import { digestOf, fieldsOf, isSame, orderFor, reading, sortedJson } from '../kit/protocol.js';
 import { decimalText, toE4 } from '../kit/reading.js';
 import type { OrderRequest, ShopOrder, ShopProduct, ShopStatus } from '../kit/shop.js';
 
@@ -37,7 +37,7 @@ export const kasushouProtocol: Protocol = {
       notice(order, { credentials }) {
         const fields = { ...noticeFields(order), time: String(desk.clock()) };
         // They write `/` as `\/` here, and nowhere else.
-        const text = sortedJson(fields).replaceAll('/', '\\/');
+        const text = sortedJson(fields, 'top').replaceAll('/', '\\/');
         const sign = digestOf('sha1', fields.time + text + credentials.apikey);
         const card_list = order.codes.length > 0 ? { card_list: JSON.stringify(order.codes.map(cardJson)) } : {};
         const body = new URLSearchParams({ ...fields, ...card_list, sign }).toString();
@@ -49,16 +49,12 @@ export const kasushouProtocol: Protocol = {
 
 function isSigned({ headers, body }: Call, { credentials }: CounterDesk): boolean {
   const stamp = String(headers.timestamp);
-  const text = sortedJson(fieldsOf(body));
+  const text = sortedJson(fieldsOf(body), 'top');
   return (
     headers.userid === credentials.UserId &&
     /^\d{13}$/.test(stamp) &&
     isSame(headers.sign, digestOf('sha1', stamp + text + credentials.apikey))
   );
-}
-
-function sortedJson(fields: Record<string, unknown>): string {
-  return JSON.stringify(Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))));
 }
 
 function routeOf({ path, body }: Call, desk: CounterDesk): Route | null {
@@ -88,15 +84,15 @@ function routeOf({ path, body }: Call, desk: CounterDesk): Route | null {
 function orderRequestOf(fields: Record<string, unknown>): OrderRequest {
   const attach = fields.attach as { recharge_account?: string } | undefined;
   const [quantity, safe_price] = [Number(fields.quantity), fields.safe_price];
-  return {
-    reference: String(fields.external_orderno),
+  return orderFor({
+    reference: fields.external_orderno,
     product: String(fields.id),
     quantity,
     account: attach?.recharge_account ?? null,
     // Read as the price of one.
     cost_max_e4: safe_price === undefined ? null : toE4(String(safe_price)) * quantity,
     callback_url: (fields.url as string | undefined) ?? null,
-  };
+  });
 }
 
 function noticeFields({ order_id, reference, status, cost_e4, receipt }: ShopOrder): Record<string, string> {

@@ -1,7 +1,7 @@
 // 蓝色兄弟 Lanse Xiongdi seen from the platform: forms, upper-case MD5 over the sorted fields and `&key=`. A reply to an
 // order names neither a number of theirs nor a cost, and one order is one unit.
 import type { Answer, Call, CounterDesk, Protocol, Route } from '../kit/protocol.js';
-import { digestOf, isSame, reading } from '../kit/protocol.js';
+import { digestOf, isSame, orderFor, reading } from '../kit/protocol.js';
 import { decimalText } from '../kit/reading.js';
 import type { OrderRequest, ShopProduct, ShopStatus } from '../kit/shop.js';
 
@@ -89,14 +89,12 @@ function orderRequestOf({
   notifyUrl,
 }: Record<string, string>): OrderRequest | null {
   if (number !== '1' || !notifyUrl || !/^\w{2,64}$/.test(outTradeNo ?? '')) return null;
-  return {
-    reference: String(outTradeNo),
+  return orderFor({
+    reference: outTradeNo,
     product: String(productId),
-    quantity: 1,
     account: rechargeAccount ?? null,
-    cost_max_e4: null,
     callback_url: notifyUrl,
-  };
+  });
 }
 
 function productJson({ product, cost_e4, name }: ShopProduct): object {

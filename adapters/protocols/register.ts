@@ -11,6 +11,9 @@ import { lansexiongdiProtocol } from './lansexiongdi.js';
 import { reloadlyProtocol } from './reloadly.js';
 import { tremendousProtocol } from './tremendous.js';
 import { woohooProtocol } from './woohoo.js';
+import { xinghaiProtocol } from './xinghai.js';
+import { xingquanyiProtocol } from './xingquanyi.js';
+import { yileProtocol } from './yile.js';
 
 /** Code of an adapter → the protocol it speaks, seen from the supplier's side. */
 export const PROTOCOLS: Readonly<Record<string, Protocol>> = {
@@ -25,6 +28,9 @@ export const PROTOCOLS: Readonly<Record<string, Protocol>> = {
   simulated: simulatedProtocol,
   tremendous: tremendousProtocol,
   woohoo: woohooProtocol,
+  xinghai: xinghaiProtocol,
+  xingquanyi: xingquanyiProtocol,
+  yile: yileProtocol,
 };
 
 /** The protocol of a code. Throws an Error that names those there are. */

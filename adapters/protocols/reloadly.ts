@@ -2,7 +2,7 @@
 // of a gift card are read by a call of their own, and a card number is a bare JSON number wherever JSON allows it.
 import { randomBytes } from 'node:crypto';
 import type { Answer, Call, CounterDesk, Protocol, Route } from '../kit/protocol.js';
-import { fieldsOf, keyedDigestOf, reading } from '../kit/protocol.js';
+import { fieldsOf, keyedDigestOf, ok, orderFor, reading, tokenBook } from '../kit/protocol.js';
 import { decimalText } from '../kit/reading.js';
 import type { OrderRequest, ShopOrder, ShopProduct, ShopStatus } from '../kit/shop.js';
 
@@ -13,9 +13,8 @@ const STATUS: Record<ShopStatus, string> = {
   refused: 'FAILED',
   reversed: 'REFUNDED',
 };
-/** Words that stand for an error without a code of its own. */
-const SOLD_OUT = 'The product is out of stock';
-const USED = 'The customIdentifier was used before';
+/** Errors without a code of their own. */
+const [SOLD_OUT, USED] = ['The product is out of stock', 'The customIdentifier was used before'];
 
 export const reloadlyProtocol: Protocol = {
   code: 'reloadly',
@@ -46,14 +45,13 @@ export const reloadlyProtocol: Protocol = {
   },
 
   open(desk) {
-    const tokens = new Map<string, number>();
+    const tokens = tokenBook(desk.clock);
     return {
       route(call) {
         if (`${call.method} ${call.path}` === 'POST /oauth/token') return tokenRoute(call, desk, tokens);
-        const token = /^Bearer (.+)$/.exec(call.headers.authorization ?? '')?.[1] ?? '';
-        const ends_at = tokens.get(token);
-        if (ends_at === undefined) return desk.refuse('credentials');
-        return ends_at > desk.clock() ? routeOf(call, desk) : reloadlyProtocol.sayNo(401, 'TOKEN_EXPIRED');
+        const state = tokens.stateOf(call.headers);
+        if (state === 'open') return routeOf(call, desk);
+        return state === 'ended' ? reloadlyProtocol.sayNo(401, 'TOKEN_EXPIRED') : desk.refuse('credentials');
       },
       notice({ kind, order_id, reference, status }, { credentials }) {
         const type = kind === 'code' ? 'giftcard_transaction.status' : 'airtime_transaction.status';
@@ -68,19 +66,16 @@ export const reloadlyProtocol: Protocol = {
   },
 };
 
-function tokenRoute(
-  { headers, body }: Call,
-  { credentials, clock }: CounterDesk,
-  tokens: Map<string, number>,
-): Route | Answer {
+type Tokens = ReturnType<typeof tokenBook>;
+
+function tokenRoute({ headers, body }: Call, { credentials }: CounterDesk, tokens: Tokens): Route | Answer {
   const asked = fieldsOf(body);
   const is_ours = asked.client_id === credentials.client_id && asked.client_secret === credentials.client_secret;
   if (!is_ours) return reloadlyProtocol.sayNo(401, 'INVALID_CREDENTIALS');
   if (asked.audience !== `http://${headers.host}`) return reloadlyProtocol.sayNo(401, 'INVALID_AUDIENCE');
   if (asked.grant_type !== 'client_credentials') return reloadlyProtocol.sayNo(400, 'INVALID_AMOUNT');
   return reading('session', () => {
-    const access_token = randomBytes(24).toString('hex');
-    tokens.set(access_token, clock() + TOKEN_MS);
+    const access_token = tokens.issue(randomBytes(24).toString('hex'), TOKEN_MS);
     return ok({ access_token, scope: 'all', expires_in: TOKEN_MS / 1000, token_type: 'Bearer' });
   });
 }
@@ -94,10 +89,9 @@ function routeOf({ method, path, query, body }: Call, desk: CounterDesk): Route 
   const cards = /^GET \/orders\/transactions\/(\d+)\/cards$/.exec(call)?.[1];
   if (cards) return reading('lookup', () => cardsAnswer(shop.byId(cards)));
   const airtime = /^GET \/topups\/(\d+)\/status$/.exec(call)?.[1];
-  if (airtime)
-    return one(airtime, desk, (order) => ({ status: STATUS[order.status], transaction: orderJson(order, desk) }));
+  if (airtime) return one(airtime, desk, (transaction) => ({ code: 'STATUS', transaction }));
   const gift_card = /^GET \/reports\/transactions\/(\d+)$/.exec(call)?.[1];
-  if (gift_card) return one(gift_card, desk, (order) => orderJson(order, desk));
+  if (gift_card) return one(gift_card, desk, (transaction) => transaction);
   if (/^GET (\/topups)?\/reports\/transactions$/.test(call)) {
     const order = shop.byReference(query.get('customIdentifier') ?? '');
     return reading('lookup', () => ok({ content: order ? [orderJson(order, desk)] : [] }), order);
@@ -106,31 +100,26 @@ function routeOf({ method, path, query, body }: Call, desk: CounterDesk): Route 
     return reading('balance', () => ok({ balance: Number(decimalText(shop.balance_e4)), currencyCode: shop.currency }));
   }
   if (call !== 'GET /operators') return null;
-  const content = shop.products
-    .filter(({ kind }) => kind === 'recharge')
-    .map((row) => operatorJson(row, shop.currency));
+  const airtimes = shop.products.filter(({ kind }) => kind === 'recharge');
+  const content = airtimes.map((row) => operatorJson(row, shop.currency));
   return reading('offers', () => ok({ content, last: true }));
 }
 
-function one(id: string, { shop }: CounterDesk, show: (order: ShopOrder) => object): Route {
-  const order = shop.byId(id);
-  return reading(
-    'lookup',
-    () => (order ? ok(show(order)) : reloadlyProtocol.sayNo(404, 'TRANSACTION_NOT_FOUND')),
-    order,
-  );
+function one(id: string, desk: CounterDesk, show: (transaction: object) => object): Route {
+  const order = desk.shop.byId(id);
+  const answer = () =>
+    order ? ok(show(orderJson(order, desk))) : reloadlyProtocol.sayNo(404, 'TRANSACTION_NOT_FOUND');
+  return reading('lookup', answer, order);
 }
 
 function orderRequestOf(fields: Record<string, unknown>): OrderRequest {
   const phone = fields.recipientPhone as { number?: string; countryCode?: string } | undefined;
-  return {
-    reference: String(fields.customIdentifier),
+  return orderFor({
+    reference: fields.customIdentifier,
     product: `${fields.productId ?? fields.operatorId}:${fields.unitPrice ?? fields.amount}`,
     quantity: Number(fields.quantity ?? 1),
     account: (phone?.countryCode && phone.number) ?? null,
-    cost_max_e4: null,
-    callback_url: null,
-  };
+  });
 }
 
 function orderJson({ order_id, reference, status, cost_e4, kind, receipt }: ShopOrder, { shop }: CounterDesk): object {
@@ -153,8 +142,4 @@ function operatorJson({ product, cost_e4, name }: ShopProduct, senderCurrencyCod
   const [id, amount] = product.split(':').map(Number);
   const internationalDiscount = Number(decimalText(1_000_000 - (cost_e4 / Number(amount)) * 100));
   return { id, name, pin: false, senderCurrencyCode, fixedAmounts: [amount], internationalDiscount, status: 'ACTIVE' };
-}
-
-function ok(body: object): Answer {
-  return { status: 200, body };
 }

@@ -1,7 +1,7 @@
 // Tremendous seen from the platform: a bearer key; one order is one reward, whose link is told once. The same order again
 // is answered with the first one, a changed one with 409.
 import type { Answer, Call, CounterDesk, Protocol, Route } from '../kit/protocol.js';
-import { digestOf, fieldsOf, isSame, keyedDigestOf, reading } from '../kit/protocol.js';
+import { digestOf, fieldsOf, isSame, keyedDigestOf, ok, orderFor, reading } from '../kit/protocol.js';
 import { decimalText } from '../kit/reading.js';
 import type { OrderRequest, ShopOrder, ShopProduct, ShopStatus } from '../kit/shop.js';
 
@@ -95,14 +95,10 @@ function orderRequestOf(fields: Record<string, unknown>): OrderRequest {
   if (delivery.method !== 'LINK' || products.length !== 1 || typeof value.denomination !== 'number') {
     throw new Error('only one product by link');
   }
-  return {
-    reference: String(fields.external_id),
+  return orderFor({
+    reference: fields.external_id,
     product: `${products[0]}:${value.denomination}:${value.currency_code}`,
-    quantity: 1,
-    account: null,
-    cost_max_e4: null,
-    callback_url: null,
-  };
+  });
 }
 
 function orderJson(
@@ -126,8 +122,4 @@ function productJson({ product, name }: ShopProduct): object {
   const [id, face, currency] = product.split(':');
   const skus = [{ min: Number(face), max: Number(face) }];
   return { id, name: name ?? id, skus, currency_codes: [currency], countries: [{ abbr: 'US' }] };
-}
-
-function ok(body: object): Answer {
-  return { status: 200, body };
 }

@@ -2,7 +2,7 @@
 // absolute URL and sorted body. There are no callbacks.
 import { randomBytes } from 'node:crypto';
 import type { Answer, Call, CounterDesk, Protocol, Route } from '../kit/protocol.js';
-import { fieldsOf, isSame, keyedDigestOf, reading } from '../kit/protocol.js';
+import { fieldsOf, isSame, keyedDigestOf, ok, orderFor, reading, sortedJson, tokenBook } from '../kit/protocol.js';
 import { decimalText, toE4 } from '../kit/reading.js';
 import type { OrderRequest, ShopOrder, ShopProduct, ShopStatus } from '../kit/shop.js';
 
@@ -34,13 +34,12 @@ export const woohooProtocol: Protocol = {
   sayNo: (status, code) => ({ status, body: { code, message: `error ${code}`, messages: [] } }),
 
   open(desk) {
-    const sessions = { codes: new Set<string>(), tokens: new Map<string, number>() };
+    const sessions = { codes: new Set<string>(), tokens: tokenBook(desk.clock) };
     return {
       route(call) {
         if (call.path.startsWith('/oauth2/')) return sessionRoute(call, desk, sessions);
-        const token = /^Bearer (.+)$/.exec(call.headers.authorization ?? '')?.[1] ?? '';
-        const is_open = (sessions.tokens.get(token) ?? 0) > desk.clock();
-        return is_open && isSigned(call, desk) ? routeOf(call, desk) : desk.refuse('credentials');
+        const is_ours = sessions.tokens.stateOf(call.headers) === 'open' && isSigned(call, desk);
+        return is_ours ? routeOf(call, desk) : desk.refuse('credentials');
       },
     };
   },
@@ -48,7 +47,7 @@ export const woohooProtocol: Protocol = {
 
 interface Sessions {
   codes: Set<string>;
-  tokens: Map<string, number>;
+  tokens: ReturnType<typeof tokenBook>;
 }
 
 function sessionRoute(
@@ -61,42 +60,31 @@ function sessionRoute(
   if (path === '/oauth2/verify' && isOurs(['clientId', 'username', 'password'])) {
     const authorizationCode = randomBytes(16).toString('hex');
     codes.add(authorizationCode);
-    return reading('session', () => ({ status: 200, body: { authorizationCode } }));
+    return reading('session', () => ok({ authorizationCode }));
   }
   // A code opens one session.
   const is_new =
     path === '/oauth2/token' && isOurs(['clientId', 'clientSecret']) && codes.delete(String(asked.authorizationCode));
   if (!is_new) return refuse('credentials');
-  const ends_at = clock() + TOKEN_MS;
-  const parts = [{ alg: 'HS256' }, { exp: Math.floor(ends_at / 1000), jti: randomBytes(8).toString('hex') }];
+  const exp = Math.floor((clock() + TOKEN_MS) / 1000);
+  const parts = [{ alg: 'HS256' }, { exp, jti: randomBytes(8).toString('hex') }];
   const token = [...parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')), 'x'].join('.');
-  tokens.set(token, ends_at);
-  return reading('session', () => ({ status: 200, body: { token } }));
+  return reading('session', () => ok({ token: tokens.issue(token, TOKEN_MS) }));
 }
 
 function isSigned({ method, url, headers, body }: Call, { credentials }: CounterDesk): boolean {
   const [path = '', queries] = `http://${headers.host}${url}`.split('?');
   const sorted = queries === undefined ? path : `${path}?${queries.split('&').sort().join('&')}`;
   const text = [method, encoded(sorted)];
-  if (method === 'POST') text.push(encoded(JSON.stringify(sortedDeep(fieldsOf(body)))));
+  if (method === 'POST') text.push(encoded(sortedJson(fieldsOf(body), 'deep')));
   const is_dated = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(String(headers.dateatclient));
   return is_dated && isSame(headers.signature, keyedDigestOf('sha512', credentials.clientSecret!, text.join('&')));
 }
 
 function encoded(text: string): string {
-  return [...Buffer.from(text)]
-    .map((byte) => String.fromCharCode(byte))
-    .map((unit) =>
-      /[A-Za-z0-9\-_.~]/.test(unit) ? unit : `%${unit.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
-    )
-    .join('');
-}
-
-function sortedDeep(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortedDeep);
-  if (typeof value !== 'object' || value === null) return value;
-  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(members.map(([name, member]) => [name, sortedDeep(member)]));
+  const escaped = (byte: number) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  const units = Array.from(Buffer.from(text), (byte) => ({ byte, unit: String.fromCharCode(byte) }));
+  return units.map(({ byte, unit }) => (/[A-Za-z0-9\-_.~]/.test(unit) ? unit : escaped(byte))).join('');
 }
 
 function routeOf({ method, path, body }: Call, desk: CounterDesk): Route | Answer | null {
@@ -116,48 +104,31 @@ function routeOf({ method, path, body }: Call, desk: CounterDesk): Route | Answe
   const [, refno] = /^GET \/order\/(\w+)\/status$/.exec(call) ?? [];
   if (refno) {
     const order = shop.byReference(refno);
-    return reading(
-      'lookup',
-      () => (order ? { status: 200, body: orderJson(order) } : woohooProtocol.sayNo(400, 5320)),
-      order,
-    );
+    return reading('lookup', () => (order ? ok(orderJson(order)) : woohooProtocol.sayNo(400, 5320)), order);
   }
   const [, id] = /^GET \/order\/(\w+)\/cards\/$/.exec(call) ?? [];
   if (id) return reading('lookup', () => cardsAnswer(shop.byId(id.replace(/^WH/, ''))));
-  if (call === 'GET /catalog/categories') return reading('offers', () => ({ status: 200, body: { id: 121 } }));
+  if (call === 'GET /catalog/categories') return reading('offers', () => ok({ id: 121 }));
   if (call !== 'GET /catalog/categories/121/products') return null;
-  return reading('offers', () => ({ status: 200, body: { products: shop.products.map(productJson) } }));
+  return reading('offers', () => ok({ products: shop.products.map(productJson) }));
 }
 
 function orderRequestOf(fields: Record<string, unknown>): OrderRequest {
   const [line] = fields.products as { sku: string; price: string; qty: number }[];
-  return {
-    reference: String(fields.refno),
-    product: `${line?.sku}:${line?.price}`,
-    quantity: Number(line?.qty),
-    account: null,
-    cost_max_e4: null,
-    callback_url: null,
-  };
+  return orderFor({ reference: fields.refno, product: `${line?.sku}:${line?.price}`, quantity: Number(line?.qty) });
 }
 
 function orderJson({ order_id, reference, status, cost_e4 }: ShopOrder): object {
   const payments = [{ code: 'svc', amount: decimalText(cost_e4, 2) }];
   const currency = { code: 'INR', numericCode: '356', symbol: '₹' };
-  return {
-    status: STATUS[status],
-    statusLabel: STATUS[status],
-    orderId: `WH${order_id}`,
-    refno: reference,
-    currency,
-    payments,
-  };
+  const state = STATUS[status];
+  return { status: state, statusLabel: state, orderId: `WH${order_id}`, refno: reference, currency, payments };
 }
 
 function cardsAnswer(order: ShopOrder | null): Answer {
   if (order?.status === 'accepted') return { status: 409, body: { state: 'PROCESSING' } };
   if (order?.status !== 'delivered') return { status: 410, body: { state: 'CANCELED' } };
-  return { status: 200, body: { total: order.codes.length, cards: order.codes.map(cardJson) } };
+  return ok({ total: order.codes.length, cards: order.codes.map(cardJson) });
 }
 
 function cardJson({ number, pin }: ShopOrder['codes'][number]): object {

@@ -21,6 +21,7 @@ import { GatewayError } from '../errors.js';
 import type { OpenAccount } from './accounts.js';
 import { type Breaker, type BreakerOptions, type BreakerState, createBreaker, describe } from './breaker.js';
 import { outcomeOfLookup, outcomeOfPlace } from './outcome.js';
+import { createPace, type Pace } from './pace.js';
 import { createSession, type Session } from './session.js';
 import { Lines, type OpenWire, openWire } from './wire.js';
 
@@ -77,6 +78,7 @@ export class Channel {
   readonly #limiter: Bottleneck;
   readonly #breaker: Breaker;
   readonly #session: Session | null;
+  readonly #pace: Pace | null;
 
   constructor(
     readonly account: OpenAccount,
@@ -84,6 +86,7 @@ export class Channel {
     private readonly options: ChannelOptions,
   ) {
     const limits = account.limits;
+    this.#pace = createPace(limits, options.monotonic);
     this.#lines = new Lines(Math.max(1, limits.concurrency));
     this.#limiter = new Bottleneck({
       maxConcurrent: Math.max(1, limits.concurrency),
@@ -240,6 +243,7 @@ export class Channel {
       options: { deadline_ms: this.account.limits.deadline_ms, reply_bytes_max: this.options.reply_bytes_max },
       purchases_max,
       session,
+      pace: this.#pace,
       monotonic: this.options.monotonic,
       onDate: (date) => {
         const theirs = Date.parse(date);

@@ -13,6 +13,7 @@ import {
 } from '../../adapters/kit/contract.js';
 import type { PurchaseFacts } from '../../adapters/kit/doubt.js';
 import { must } from '../errors.js';
+import type { Pace } from './pace.js';
 import type { Session } from './session.js';
 
 /** One request and what came of it, before scrubbing. */
@@ -76,6 +77,8 @@ export interface WireParts {
   /** How many requests that can buy this verb may send: 1 for `place`, else 0 unless a resend is allowed. */
   purchases_max: number;
   session: Session | null;
+  /** The supplier's limit on requests; each one waits for its turn before it counts as begun. */
+  pace: Pace | null;
   /** Milliseconds, monotonic; for durations and the deadline only. */
   monotonic: () => number;
   /** The supplier's own clock, as far as a reply's Date header tells. */
@@ -91,6 +94,8 @@ export function openWire(parts: WireParts): OpenWire {
   let renewed = false;
 
   async function send(request: WireRequest): Promise<WireReply> {
+    const left_ms = ends_at - parts.monotonic();
+    if (parts.pace && !(await parts.pace.turn(left_ms))) throw new WireFailure('timeout', false);
     if (!request.buys) return sendOnce(request);
     must(purchases < parts.purchases_max, 'a verb sends no more requests that can buy than it may');
     purchases++;

@@ -31,6 +31,7 @@ export async function buyDirectly(told: {
         options: { deadline_ms: 10_000, reply_bytes_max: 1_000_000 },
         purchases_max: 1,
         session: null,
+        pace: null,
         monotonic: () => performance.now(),
       });
       const sent_at = performance.now();

@@ -9,6 +9,7 @@ import { issueKey } from '../../src/storefronts/accounts.js';
 import { CREDENTIALS_PURPOSE, credentialsText } from '../../src/suppliers/accounts.js';
 import { makeWorld, type World } from '../kit/world.js';
 import type { LoadOrder, LoadResult } from './load.js';
+import { type Measured, measureRouting } from './routing.js';
 
 interface Sample {
   /** Orders a second. */
@@ -41,6 +42,7 @@ const ROUNDS = Number(values.rounds);
 const MEASURES: Record<string, (world: World, key: string) => Promise<Result>> = {
   'vault-orders': vaultOrders,
   'supplier-orders': supplierOrders,
+  routing,
 };
 
 async function main(): Promise<void> {
@@ -111,6 +113,15 @@ async function supplierOrders(world: World, key: string): Promise<Result> {
   }
   const added = median(ours.map((each) => each.p50_ms)) - median(baseline.map((each) => each.p50_ms));
   return resultOf('supplier-orders', world, ours, baseline, { latency_added_p50_ms: round2(added) });
+}
+
+/** In this process: what is measured is CPU, and no request is made. */
+async function routing(world: World): Promise<Result> {
+  const { ours, baseline, notes } = await measureRouting(world, ROUNDS);
+  const sampleOfCpu = ({ rate, cpu_us }: Measured): Sample => {
+    return { rate: Math.round(rate), p50_ms: cpu_us / 1_000, p99_ms: cpu_us / 1_000 };
+  };
+  return resultOf('routing', world, ours.map(sampleOfCpu), baseline.map(sampleOfCpu), notes);
 }
 
 async function stock(world: World, prefix: string): Promise<void> {

@@ -1,15 +1,14 @@
 // A whole gateway for a test: a real database, real simulated suppliers over HTTP, a clock the test moves. Everything
 // but the HTTP API is there; jobs run when the test says so.
-import { createServer, type Server } from 'node:http';
+
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Limits, Supplier } from '../../adapters/kit/contract.js';
 import { supplierFor as registered } from '../../adapters/register.js';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../adapters/simulator.js';
-import { createKeyring } from '../../vault/keyring.js';
-import { generateKeyFile, keyFile } from '../../vault/sources.js';
 import { atomic } from '../../src/db/atomic.js';
 import type { Database } from '../../src/db/connect.js';
 import { newId } from '../../src/ids.js';
@@ -20,6 +19,9 @@ import type { OrderRequest } from '../../src/orders/request.js';
 import { isFinal } from '../../src/orders/states.js';
 import { type AttemptRow, type EventRow, type OrderRow, readAttempts, readEvents } from '../../src/orders/store.js';
 import { CREDENTIALS_PURPOSE, credentialsText, VAULT_ACCOUNT } from '../../src/suppliers/accounts.js';
+import { openJournal } from '../../vault/journal.js';
+import { createKeyring } from '../../vault/keyring.js';
+import { generateKeyFile, keyFile } from '../../vault/sources.js';
 import { openTestDatabase } from './database.js';
 
 export interface SkuOptions {
@@ -58,7 +60,11 @@ export interface World {
   /** A simulated supplier, of the protocol that `simulator.protocol` names, with an account of its own. */
   addSupplier(account: string, options?: AccountOptions): Promise<Simulator>;
   addSku(sku: string, options?: SkuOptions): Promise<void>;
-  addSource(sku: string, account: string, options?: { product?: string; cost_e4?: number; priority?: number; stock?: number | null }): Promise<string>;
+  addSource(
+    sku: string,
+    account: string,
+    options?: { product?: string; cost_e4?: number; priority?: number; stock?: number | null },
+  ): Promise<string>;
   deposit(sku: string, numbers: string[], cost_e4?: number): Promise<void>;
   place(request: Partial<OrderRequest> & { sku: string }): Promise<{ order: OrderRow; is_replay: boolean }>;
   /** Resolves when the engine has nothing left to do at this moment of the clock. */
@@ -83,6 +89,8 @@ export interface WorldOptions {
   reach?: (phase: Phase) => void;
   /** The machine's clock in place of the test's own; for tests with other processes. */
   real_clock?: boolean;
+  /** Keeps the issuance journal where a command finds it, beside the key; for tests in which a command issues too. */
+  journal?: boolean;
 }
 
 export async function makeWorld(world_options: WorldOptions = {}): Promise<World> {
@@ -107,6 +115,7 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
     const gateway = buildGateway({
       database,
       keyring: createKeyring(keyFile(join(folder, 'master.key'))),
+      journal: world_options.journal ? openJournal(join(folder, 'journal')) : null,
       supplierFor: world_options.supplierFor ?? registered,
       log: createLogger({ level: process.env.TEST_LOG_LEVEL ?? 'silent' }),
       now: clock.now,
@@ -125,6 +134,7 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
     return gateway;
   }
   const gateway = build();
+  if (world_options.journal) await gateway.upkeep.start();
   let external = 0;
 
   async function insert(table: string, row: object): Promise<void> {
@@ -132,7 +142,10 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
   }
   const stamps = () => ({ created_at: clock.now(), updated_at: clock.now() });
   await insert('storefronts', { storefront: 'mall', name: 'Points mall', currency: 'CNY', is_enabled: 1, ...stamps() });
-  await insert('accounts', accountRow(gateway, VAULT_ACCOUNT, '', { adapter: VAULT_ACCOUNT, credentials: {} }, clock.now()));
+  await insert(
+    'accounts',
+    accountRow(gateway, VAULT_ACCOUNT, '', { adapter: VAULT_ACCOUNT, credentials: {} }, clock.now()),
+  );
 
   const world: World = {
     gateway,
@@ -147,7 +160,10 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
       const callback_url = `${public_url}/callbacks/${account}`;
       const simulator = await startSimulator({ name: account, clock: clock.now, callback_url, ...options.simulator });
       simulators[account] = simulator;
-      await insert('accounts', accountRow(gateway, account, simulator.url, { ...accountOptionsOf(simulator), ...options }, clock.now()));
+      await insert(
+        'accounts',
+        accountRow(gateway, account, simulator.url, accountOptionsOf(simulator, options), clock.now()),
+      );
       return simulator;
     },
     addSku: async (sku, options = {}) => {
@@ -240,10 +256,11 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
   return world;
 }
 
-function accountOptionsOf(simulator: Simulator): AccountOptions {
+function accountOptionsOf(simulator: Simulator, wanted: AccountOptions): AccountOptions {
   const { adapter, credentials, options } = simulator.account;
-  const sealed = Object.entries(credentials).map(([name, text]) => [name, { reveal: () => text }]);
-  return { adapter, credentials: Object.fromEntries(sealed), options, currency: simulator.books().currency };
+  const sealed = Object.fromEntries(Object.entries(credentials).map(([name, text]) => [name, { reveal: () => text }]));
+  const known = { adapter, credentials: sealed, currency: simulator.books().currency };
+  return { ...known, ...wanted, options: { ...options, ...wanted.options } };
 }
 
 function accountRow(gateway: Gateway, account: string, base_url: string, options: AccountOptions, now: number) {
@@ -251,7 +268,11 @@ function accountRow(gateway: Gateway, account: string, base_url: string, options
     account,
     adapter: options.adapter ?? 'simulated',
     base_url,
-    credentials_sealed: gateway.vault.sealText(CREDENTIALS_PURPOSE, account, credentialsText(options.credentials ?? {})),
+    credentials_sealed: gateway.vault.sealText(
+      CREDENTIALS_PURPOSE,
+      account,
+      credentialsText(options.credentials ?? {}),
+    ),
     options: JSON.stringify(options.options ?? {}),
     limits: JSON.stringify({ deadline_ms: 1_000, ...options.limits }),
     currency: options.currency ?? 'CNY',
@@ -272,7 +293,9 @@ function skuRow(sku: string, options: SkuOptions) {
     currency: options.currency ?? 'CNY',
     recipient_rules: JSON.stringify(
       options.recipient_rules ??
-        (kind === 'recharge' ? { account: { label: 'Phone', example: '13900001111', pattern: '1[0-9]{10}', is_required: 1 } } : {}),
+        (kind === 'recharge'
+          ? { account: { label: 'Phone', example: '13900001111', pattern: '1[0-9]{10}', is_required: 1 } }
+          : {}),
     ),
     quantity_max: options.quantity_max ?? 500,
     attempts_max: options.attempts_max ?? 5,

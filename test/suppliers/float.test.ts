@@ -21,7 +21,8 @@ afterEach(async () => {
 });
 
 const read = () => world.gateway.jobs.runNow('read_floats');
-const row = async (): Promise<FloatRow> => (await world.database.read('floats').where({ account: 'a' }).first()) as FloatRow;
+const row = async (): Promise<FloatRow> =>
+  (await world.database.read('floats').where({ account: 'a' }).first()) as FloatRow;
 const floats = () => listFloats(world.database.read, { now: world.clock.now(), target_days: 3 });
 const types = async () => (await readAccountEvents(world.database.read, 'a', 10)).map(({ type }) => type);
 
@@ -29,7 +30,12 @@ describe('reading', () => {
   test('happens once a minute, in one process', async () => {
     const other = world.another();
     expect((await read()) + (await other.jobs.runNow('read_floats'))).toBe(1);
-    expect(await row()).toMatchObject({ balance_e4: 10_000_000, currency: 'CNY', read_at: world.clock.now(), failures: 0 });
+    expect(await row()).toMatchObject({
+      balance_e4: 10_000_000,
+      currency: 'CNY',
+      read_at: world.clock.now(),
+      failures: 0,
+    });
     world.clock.advance(59_999);
     expect(await read()).toBe(0);
     world.clock.advance(1);
@@ -62,7 +68,9 @@ describe('the expected balance', () => {
     await world.place({ sku: 'card' });
     await world.idle();
     // Two units at 9.80 delivered; one accepted under a ceiling of 9.996.
-    expect(await floats()).toMatchObject([{ balance_e4: 10_000_000, reserved_e4: 196_000 + 99_960, expected_e4: 9_704_040 }]);
+    expect(await floats()).toMatchObject([
+      { balance_e4: 10_000_000, reserved_e4: 196_000 + 99_960, expected_e4: 9_704_040 },
+    ]);
     world.clock.advance(120_000);
     await read();
     // Both are in the reading by now.
@@ -116,7 +124,9 @@ describe('routing', () => {
       metadata: null,
     });
     await Promise.all(
-      Array.from({ length: 40 }, (_, at) => (at % 2 ? world.gateway : other).orders.place({ storefront: 'mall', request: request(at) })),
+      Array.from({ length: 40 }, (_, at) =>
+        (at % 2 ? world.gateway : other).orders.place({ storefront: 'mall', request: request(at) }),
+      ),
     );
     await world.idle();
     expect(simulator.books().orders).toBe(10);
@@ -162,7 +172,12 @@ describe('runway', () => {
   test('is what is left at the pace of the last six hours, and is warned about once', async () => {
     await spend(1_000_000);
     const [float] = await floats();
-    expect(float).toMatchObject({ balance_e4: 4_000_000, spent_24h_e4: 6_000_000, spent_7d_e4: 6_000_000, warned: 'low' });
+    expect(float).toMatchObject({
+      balance_e4: 4_000_000,
+      spent_24h_e4: 6_000_000,
+      spent_7d_e4: 6_000_000,
+      warned: 'low',
+    });
     expect(float!.runway_h!).toBeCloseTo(4, 5);
     world.clock.advance(60_000);
     await read();

@@ -62,15 +62,21 @@ describe('replayBreaker', () => {
     const begin = NOW - DAY_MS;
     const rows = [
       // Account `a`: five silences in five seconds, found delivered later all the same; then twenty that go well.
-      ...Array.from({ length: 5 }, (_, at) => attempt(at, 'a', begin + at * 1_000, { state: 'delivered', doubt: 'deadline', doubted: true })),
-      ...Array.from({ length: 20 }, (_, at) => attempt(5 + at, 'a', begin + 5_000 + at * 1_000, { state: 'delivered' })),
+      ...Array.from({ length: 5 }, (_, at) =>
+        attempt(at, 'a', begin + at * 1_000, { state: 'delivered', doubt: 'deadline', doubted: true }),
+      ),
+      ...Array.from({ length: 20 }, (_, at) =>
+        attempt(5 + at, 'a', begin + 5_000 + at * 1_000, { state: 'delivered' }),
+      ),
       // What its own breaker kept back then, and a business no.
       attempt(25, 'a', begin + 25_000, { state: 'refused', reason: 'not_sent', sent: false }),
       attempt(26, 'a', begin + 26_000, { state: 'refused', reason: 'out_of_stock' }),
       // Too long ago.
       attempt(27, 'a', begin - 30 * DAY_MS, { state: 'refused', reason: 'maintenance' }),
       // Account `b`: closed.
-      ...Array.from({ length: 10 }, (_, at) => attempt(30 + at, 'b', begin + at * 1_000, { state: 'refused', reason: 'maintenance' })),
+      ...Array.from({ length: 10 }, (_, at) =>
+        attempt(30 + at, 'b', begin + at * 1_000, { state: 'refused', reason: 'maintenance' }),
+      ),
       attempt(41, 'vault', begin, { state: 'delivered', sent: false }),
       attempt(42, 'b', begin + 60_000, { state: 'unknown', doubt: 'crashed', doubted: true }),
     ];
@@ -78,7 +84,8 @@ describe('replayBreaker', () => {
   });
   afterAll(() => opened.close());
 
-  const replay = (settings: object, days = 7) => replayBreaker(opened.database, { days, settings, current: SETTINGS, now: NOW });
+  const replay = (settings: object, days = 7) =>
+    replayBreaker(opened.database, { days, settings, current: SETTINGS, now: NOW });
 
   test('tells for each account what today’s and the proposed settings come to', async () => {
     const { accounts, is_cut, settings } = await replay({ volume_min: 8 });
@@ -106,7 +113,10 @@ describe('replayBreaker', () => {
   });
 
   test('reads only the days it is asked for', async () => {
-    expect((await replay({}, 90)).accounts.find(({ account }) => account === 'a')).toMatchObject({ attempts: 27, faults: 6 });
+    expect((await replay({}, 90)).accounts.find(({ account }) => account === 'a')).toMatchObject({
+      attempts: 27,
+      faults: 6,
+    });
   });
 
   test.each([
@@ -140,7 +150,13 @@ describe('replayBreaker', () => {
     at: number,
     account: string,
     planned_at: number,
-    { state, reason = null, doubt = null, doubted = false, sent = true }: { state: string; reason?: string | null; doubt?: string | null; doubted?: boolean; sent?: boolean },
+    {
+      state,
+      reason = null,
+      doubt = null,
+      doubted = false,
+      sent = true,
+    }: { state: string; reason?: string | null; doubt?: string | null; doubted?: boolean; sent?: boolean },
   ) {
     return {
       attempt_id: `att_${at}`,
