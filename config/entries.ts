@@ -1,7 +1,14 @@
 // What the schema cannot see of one entry: the adapter's demands, names that refer to other entries, secrets to fetch.
 import type { z } from 'zod';
 import { type AdapterFacts, add, addUnknown, isRecord, type Path, type Reader } from './reader.js';
-import { type accountSchema, isCurrency, type rateSchema, type SecretSource, type skuSchema, type storefrontSchema } from './schema.js';
+import {
+  type accountSchema,
+  isCurrency,
+  type rateSchema,
+  type SecretSource,
+  type skuSchema,
+  type storefrontSchema,
+} from './schema.js';
 import { HiddenText } from './values.js';
 
 export type DeclaredAccount = Omit<z.output<typeof accountSchema>, 'environment' | 'credentials' | 'base_url'> & {
@@ -193,7 +200,13 @@ function checkServed(
     ...(account_prefixes && !rules.account ? [['account_prefixes'] as Path] : []),
   ];
   for (const at of missing) {
-    add(reader, 'invalid', [...path, ...at], 'the SKU asks its recipients for no such field', 'Add it to recipient_rules.');
+    add(
+      reader,
+      'invalid',
+      [...path, ...at],
+      'the SKU asks its recipients for no such field',
+      'Add it to recipient_rules.',
+    );
   }
 }
 

@@ -1,6 +1,9 @@
 // Every setting of the process, in one table. A new one is one entry here: its name is its key in kamigate.yaml, in
 // capitals after KAMIGATE_ its environment variable, and with dashes its flag. What there is to sell is not here: that
 // is the catalog file (declaration.ts).
+import { OFFER_OPTIONS } from './offer-options.js';
+
+import { WATCHING } from './watching.js';
 
 /** What a setting's text may be, and what it becomes. Durations are whole milliseconds, sizes whole bytes. */
 export type OptionType =
@@ -253,60 +256,7 @@ export const OPTIONS = {
     example: '4000000',
     help: "Largest reply of a supplier that is read. What is larger leaves the purchase's outcome unknown.",
   },
-  base_currency: {
-    type: 'text',
-    default: 'CNY',
-    example: 'CNY',
-    help: 'The currency that amounts in different ones are compared and reported in. Rates are set into it.',
-  },
-  rate_days_max: {
-    type: 'integer',
-    default: 7,
-    min: 1,
-    max: 366,
-    example: '7',
-    help: 'A rate of exchange older than so many days is not used; sources that need it are then not bought from.',
-  },
-  offers_hot_ms: {
-    type: 'integer',
-    default: 60_000,
-    min: 5_000,
-    max: DAY_MS,
-    example: '60000',
-    help: 'How often the offers of products that sell are read again.',
-  },
-  offers_cold_ms: {
-    type: 'integer',
-    default: 3_600_000,
-    min: 60_000,
-    max: 7 * DAY_MS,
-    example: '3600000',
-    help: "How often a supplier's whole list of offers is read.",
-  },
-  offers_stale_ms: {
-    type: 'integer',
-    default: 7_200_000,
-    min: 60_000,
-    max: 30 * DAY_MS,
-    example: '7200000',
-    help: 'How old an offer may be before it is bought from only where the supplier itself holds our ceiling.',
-  },
-  offers_share_percent: {
-    type: 'integer',
-    default: 25,
-    min: 1,
-    max: 90,
-    example: '25',
-    help: "The share of a supplier's allowed requests that reading its offers may take.",
-  },
-  offers_concurrency: {
-    type: 'integer',
-    default: 8,
-    min: 1,
-    max: 200,
-    example: '8',
-    help: 'Accounts whose offers this process reads at a time.',
-  },
+  ...OFFER_OPTIONS,
   breaker_volume_min: {
     type: 'integer',
     default: 5,
@@ -363,58 +313,7 @@ export const OPTIONS = {
     help: 'Let webhooks go to loopback and private addresses, and over plain http. For demos and closed networks only.',
   },
 
-  gauges_ms: {
-    type: 'integer',
-    default: 15_000,
-    min: 1_000,
-    max: 60_000,
-    example: '15000',
-    help: 'How often one elected process reads the figures of the database for /metrics. No scrape ever does.',
-  },
-  vault_verify_ms: {
-    type: 'integer',
-    default: 3_600_000,
-    min: 0,
-    max: DAY_MS,
-    example: '3600000',
-    help: 'How often the elected process verifies the whole vault; 0 leaves it to `kamigate vault verify`.',
-  },
-  sku_gauges: {
-    type: 'choice',
-    default: 'low',
-    choices: ['off', 'low', 'all'],
-    example: 'low',
-    help: 'Which SKUs have a stock gauge of their own: none, the 200 lowest of those that are low, or all up to 5,000.',
-  },
-  low_stock_codes: {
-    type: 'integer',
-    default: 20,
-    min: 1,
-    max: 1_000_000,
-    example: '20',
-    help: 'A SKU with fewer codes in the vault than this counts as low.',
-  },
-  alert_webhook_url: {
-    type: 'text',
-    default: null,
-    is_secret: true,
-    example: 'https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=KEY',
-    help: 'Where critical alerts are sent, for shops without Prometheus. Left out: nowhere.',
-  },
-  alert_webhook_format: {
-    type: 'choice',
-    default: 'generic',
-    choices: ['generic', 'wecom', 'dingtalk', 'feishu'],
-    example: 'wecom',
-    help: 'The form of these alerts: JSON of our own, 企业微信, 钉钉 or 飞书.',
-  },
-  alert_webhook_secret: {
-    type: 'text',
-    default: null,
-    is_secret: true,
-    example: 'SEC0123456789',
-    help: 'The signing secret of a 钉钉 or 飞书 robot, where it has one.',
-  },
+  ...WATCHING,
 
   drain_delay_ms: {
     type: 'integer',

@@ -133,7 +133,10 @@ export const accountSchema = strict({
   exposure_limit: amount_e4.default(0),
   /** Routing leaves the account before our float there falls below this. */
   float_min: amount_e4.default(0),
-  maintenance: list(maintenanceWindow, { max: 20, like: '- { from: "23:30", to: "00:30", zone: Asia/Shanghai }' }).optional(),
+  maintenance: list(maintenanceWindow, {
+    max: 20,
+    like: '- { from: "23:30", to: "00:30", zone: Asia/Shanghai }',
+  }).optional(),
 });
 
 const recipientField = strict({
@@ -166,9 +169,7 @@ const served = strict({
   region: values.optional(),
   account_type: values.optional(),
   server: values.optional(),
-  extra: z
-    .record(identifier(64), values, { error: () => 'is not a list of fields\nWrite NAME: [a, b].' })
-    .optional(),
+  extra: z.record(identifier(64), values, { error: () => 'is not a list of fields\nWrite NAME: [a, b].' }).optional(),
   account_prefixes: values.optional(),
 });
 
@@ -242,16 +243,26 @@ export const storefrontSchema = strict({
 export const rateSchema = strict({
   base: currency,
   rate: z
-    .string({ error: (issue) => wanted(issue.input, 'is not a rate', 'Write it such as 7.1234, with up to eight places.') })
+    .string({
+      error: (issue) => wanted(issue.input, 'is not a rate', 'Write it such as 7.1234, with up to eight places.'),
+    })
     .regex(/^\d{1,7}(\.\d{1,8})?$/, 'is not a rate\nWrite it such as 7.1234, with up to eight places.')
     .refine((rate) => /[1-9]/.test(rate), 'is zero\nWrite what one unit is worth.'),
   as_of: z
     .string({ error: (issue) => wanted(issue.input, 'is not a day', 'Write it such as 2026-01-31.') })
-    .refine((day) => /^\d{4}-\d\d-\d\d$/.test(day) && Number.isFinite(Date.parse(day)), 'is not a day\nWrite it such as 2026-01-31.')
+    .refine(
+      (day) => /^\d{4}-\d\d-\d\d$/.test(day) && Number.isFinite(Date.parse(day)),
+      'is not a day\nWrite it such as 2026-01-31.',
+    )
     .transform((day) => Date.parse(day)),
 });
 
-export const SECTIONS = { accounts: accountSchema, skus: skuSchema, storefronts: storefrontSchema, rates: rateSchema } as const;
+export const SECTIONS = {
+  accounts: accountSchema,
+  skus: skuSchema,
+  storefronts: storefrontSchema,
+  rates: rateSchema,
+} as const;
 
 export function isCurrency(code: string): boolean {
   return CURRENCIES.has(code);

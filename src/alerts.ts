@@ -97,7 +97,7 @@ function accountConditions({ accounts }: Figures): Condition[] {
     const known = paused_at === null ? undefined : PAUSED_BY_ENGINE[paused_reason ?? ''];
     if (!known) return [];
     const [alert, summary] = known;
-    const description = `${account} is paused (${paused_reason}). Put it right, then \`kamigate supplier resume ${account}\`.`;
+    const description = `${account} is paused (${paused_reason}). Put it right, then \`kamigate suppliers resume ${account}\`.`;
     return [{ alert, subject: account, summary, description, wait_ms: 0 }];
   });
 }

@@ -11,7 +11,9 @@ import { addDemo } from './cli/demo.js';
 import { addDoctor } from './cli/doctor.js';
 import { EXIT, type Failure, failureOf, failureText } from './cli/failure.js';
 import { addHeld } from './cli/held.js';
+import { addManual } from './cli/manual.js';
 import { addOrders } from './cli/orders.js';
+import { addRoute } from './cli/route.js';
 import { addServing } from './cli/serving.js';
 import { addSetup, version } from './cli/setup.js';
 import { addSuppliers } from './cli/suppliers.js';
@@ -136,6 +138,8 @@ async function main(): Promise<void> {
     addCatalog,
     addOrders,
     addHeld,
+    addManual,
+    addRoute,
     addVault,
     addSuppliers,
     addAdapters,

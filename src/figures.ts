@@ -288,26 +288,29 @@ export async function newestCostChange(knex: Knex): Promise<string> {
 }
 
 export interface VaultDetails {
-  /** Enabled code SKUs with the codes of each that could be issued now; `ever`: it has or had codes here. */
-  skus: { sku: string; available: number; ever: boolean }[];
+  /** Enabled code SKUs with the codes of each that could be issued now; `is_stocked`: codes were ever bought for stock. */
+  skus: { sku: string; available: number; is_stocked: boolean }[];
   untrusted: number;
   keys_to_rewrap: number;
 }
 
 /** What `vault.figures` does not tell: stock by SKU, and what was taken out because it could not be opened. */
 export async function readVaultDetails(knex: Knex, now: number): Promise<VaultDetails> {
-  const rows = (await knex('skus')
-    .leftJoin('codes', 'codes.sku', 'skus.sku')
-    .where({ 'skus.kind': 'code', 'skus.is_enabled': 1 })
-    .whereNot('skus.vault_rank', 'never')
-    .groupBy('skus.sku')
-    .select('skus.sku')
-    .count({ ever: 'codes.code_id' })
-    .sum({
-      available: knex.raw("case when codes.state = 'available' and codes.expires_at > ? then 1 else 0 end", [
-        now,
-      ]) as never,
-    })) as { sku: string; ever: number | string; available: number | string | null }[];
+  const skus = (await knex('skus')
+    .where({ kind: 'code', is_enabled: 1 })
+    .whereNot({ vault_rank: 'never' })
+    .select('sku')) as { sku: string }[];
+  // What a supplier delivers for an order passes through the vault too; only what was bought for stock can run out.
+  const deposited = new Set(
+    ((await knex('batches').where({ origin: 'deposit' }).distinct('sku')) as { sku: string }[]).map(({ sku }) => sku),
+  );
+  const rows = (await knex('codes')
+    .where({ state: 'available' })
+    .where('expires_at', '>', now)
+    .groupBy('sku')
+    .select('sku')
+    .count({ count: '*' })) as { sku: string; count: number | string }[];
+  const available = new Map(rows.map(({ sku, count }) => [sku, Number(count)]));
   const untrusted = await knex('codes')
     .where({ state: 'quarantined', reason: 'unauthentic' })
     .count({ count: '*' })
@@ -315,7 +318,7 @@ export async function readVaultDetails(knex: Knex, now: number): Promise<VaultDe
   const newest = knex('master_keys').max('version');
   const keys = await knex('batch_keys').where('master_version', '<', newest).count({ count: '*' }).first();
   return {
-    skus: rows.map(({ sku, ever, available }) => ({ sku, available: Number(available ?? 0), ever: Number(ever) > 0 })),
+    skus: skus.map(({ sku }) => ({ sku, available: available.get(sku) ?? 0, is_stocked: deposited.has(sku) })),
     untrusted: Number(untrusted?.count ?? 0),
     keys_to_rewrap: Number(keys?.count ?? 0),
   };

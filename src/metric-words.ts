@@ -58,6 +58,8 @@ export const QUEUES = [
   'write_health',
   'probe_suppliers',
   'send_notices',
+  'write_health',
+  'probe_suppliers',
   'sweep_offers',
   'read_floats',
   'expire_cost_changes',

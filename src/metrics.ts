@@ -166,7 +166,7 @@ export const METRICS = {
   vault_codes: elected({ state: CODE_STATES }, 'Codes in the vault.'),
   vault_skus: elected(
     { stock_status: STOCK_STATUSES },
-    'Enabled code SKUs by stock; untracked ones never had a code here.',
+    'Enabled code SKUs by stock; untracked ones were never stocked.',
   ),
   vault_sku_available_codes: elected({ sku: 'sku' }, 'Codes that could be issued now, of watched SKUs only.'),
   vault_codes_expiring: elected({ window: WINDOWS }, 'Available codes by time to expiry; the windows do not overlap.'),

@@ -105,12 +105,12 @@ function publishReadings(
   );
 }
 
-/** Whether a SKU has enough: `untracked` ones never had a code here, so there is nothing to run out of. */
+/** Whether a SKU has enough: `untracked` ones were never stocked, so there is nothing to run out of. */
 export function stockStatus(
-  sku: { available: number; ever: boolean },
+  sku: { available: number; is_stocked: boolean },
   low_stock_codes: number,
 ): (typeof STOCK_STATUSES)[number] {
-  if (!sku.ever) return 'untracked';
+  if (!sku.is_stocked) return 'untracked';
   if (sku.available === 0) return 'out';
   return sku.available < low_stock_codes ? 'low' : 'ok';
 }
@@ -129,7 +129,7 @@ export function publishVault(
   const statuses = Object.fromEntries(STOCK_STATUSES.map((status) => [status, 0]));
   for (const sku of skus) statuses[stockStatus(sku, options.low_stock_codes)]!++;
   for (const [stock_status, count] of Object.entries(statuses)) metrics.set('vault_skus', { stock_status }, count);
-  const tracked = skus.filter(({ ever }) => ever).sort((a, b) => a.available - b.available);
+  const tracked = skus.filter(({ is_stocked }) => is_stocked).sort((a, b) => a.available - b.available);
   const watched =
     options.sku_gauges === 'off'
       ? []

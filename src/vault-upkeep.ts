@@ -23,7 +23,7 @@ export interface Upkeep {
    * answer; while issuing is sealed, recharges go on.
    */
   fault(knex: Knex, kind: 'code' | 'recharge'): Promise<VaultError | null>;
-  /** Moves committed records into the chain, and the issues among them into the journal. Returns how many. */
+  /** Moves committed records into the chain, the issues among them into the journal. Returns how many; 0 where issuing is sealed. */
   chain(): Promise<number>;
   jobs: Job[];
   /** Chains what is left and closes the journal. Takes nothing from a vault that was never started. */
@@ -44,6 +44,8 @@ const SIGN_MS = 60_000;
 const WATCH_MS = 250;
 /** How often a vault that was found behind is compared again although nobody has replayed anything. */
 const COMPARE_MS = 60_000;
+/** How often the same trouble of the watch is told. */
+const TOLD_MS = 15_000;
 /** Records one call of the vault moves, and calls of one turn of the job: 10,000 records a second. */
 const RECORDS_A_PASS = 500;
 const PASSES_MAX = 20;
@@ -52,6 +54,7 @@ export function createUpkeep({ database, vault, journal, log, now }: UpkeepParts
   let started: StartResult | null = null;
   let compared = { at: 0, journal_mark: '' };
   let was_sealed = false;
+  let told_at = Number.NEGATIVE_INFINITY;
 
   async function start(): Promise<StartResult> {
     compared = { at: now(), journal_mark: await journalMark(database) };
@@ -85,13 +88,17 @@ export function createUpkeep({ database, vault, journal, log, now }: UpkeepParts
       if (is_due) tellStart(log, await start());
       return is_due ? 1 : 0;
     } catch (error) {
-      // Four times a second is too often to say that the database is away; other jobs do.
-      if (classify(error) !== null || (error as { code?: unknown }).code === 'unavailable') return 0;
+      // Four times a second is too often to say so; that the database is away, other jobs say.
+      const is_away = classify(error) !== null || (error as { code?: unknown }).code === 'unavailable';
+      if (is_away || now() - told_at < TOLD_MS) return 0;
+      told_at = now();
       throw error;
     }
   }
 
   async function chain(): Promise<number> {
+    // A record in the chain counts as journaled: who cannot journal must leave it to a process that can.
+    if (issuingFault() !== null) return 0;
     let moved = 0;
     for (let pass = 0; pass < PASSES_MAX; pass++) {
       const records = await unlessAnother(() => atomic(database, 'chain', (trx) => vault.chain(trx)), 0);

@@ -7,7 +7,11 @@ const CALLS = 'kamigate_supplier_requests_total{$J, supplier="alpha", operation=
 export const SUPPLIER_ALERTS: readonly AlertSpec[] = [
   alert(
     'KamigateSupplierCircuitOpen',
-    { severity: 'warning', for_minutes: 10, expr: 'max by (job, supplier) (kamigate_supplier_circuit_state{$J}) == 2' },
+    {
+      severity: 'warning',
+      for_minutes: 10,
+      expr: '(max by (job, supplier) (kamigate_supplier_circuit_state{$J}) > 0) < 3',
+    },
     {
       summary: 'A supplier’s circuit breaker stays open.',
       description: '{{ $labels.supplier }} takes no purchases: it has failed too often.',
@@ -15,8 +19,8 @@ export const SUPPLIER_ALERTS: readonly AlertSpec[] = [
     },
     {
       fires: {
-        title: 'open for fifteen minutes',
-        series: { 'kamigate_supplier_circuit_state{$J, supplier="alpha"}': '2x30' },
+        title: 'open for fifteen minutes, with a probe now and then',
+        series: { 'kamigate_supplier_circuit_state{$J, supplier="alpha"}': '2x5 1 2x5 1 2x20' },
         at: 15,
         fires: [{ labels: { supplier: 'alpha' } }],
       },

@@ -47,7 +47,7 @@ export const vault: DashboardSpec = {
     ),
     figure(
       ['SKUs out', '缺货 SKU'],
-      ['Had codes, and have none.', '曾有库存、现已为零的 SKU。'],
+      ['Stocked once, and empty now.', '曾有库存、现已为零的 SKU。'],
       'short',
       'max(kamigate_vault_skus{$M, stock_status="out"})',
       ZERO_IS_GOOD,
@@ -108,7 +108,7 @@ export const vault: DashboardSpec = {
         {
           type: 'timeseries',
           title: ['SKUs by stock', 'SKU（按库存状态）'],
-          about: ['Untracked ones never had a code here.', 'untracked 表示从未入库。'],
+          about: ['Untracked ones were never stocked.', 'untracked 表示从未备货。'],
           unit: 'short',
           width: 12,
           queries: [{ expr: 'max by (stock_status) (kamigate_vault_skus{$M})', legend: '{{stock_status}}' }],

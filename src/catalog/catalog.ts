@@ -4,10 +4,10 @@ import type { Supplier } from '../../adapters/kit/contract.js';
 import type { Database } from '../db/connect.js';
 import type { Logger } from '../log.js';
 import type { Channels } from '../suppliers/channels.js';
-import { type FloatEvent, readFloats } from '../suppliers/float.js';
+import { type FloatEvent, readFloats } from '../suppliers/float-reading.js';
 import { expireChanges } from './cost-changes.js';
 import { RATE_DEFAULTS } from './currencies.js';
-import { createSweeper, SWEEP_DEFAULTS, type Sweeper, type SweepEvent, type SweepOptions } from './sweep.js';
+import { createSweeper, SWEEP_DEFAULTS, type SweepEvent, type Sweeper, type SweepOptions } from './sweep.js';
 
 export interface CatalogParts {
   database: Database;

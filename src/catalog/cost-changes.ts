@@ -4,8 +4,8 @@ import type { Knex } from 'knex';
 import { atomic, type Trx } from '../db/atomic.js';
 import type { Database } from '../db/connect.js';
 import { GatewayError } from '../errors.js';
-import { changeBp } from './guard.js';
 import { readPolicies } from './cost-policies.js';
+import { changeBp } from './guard.js';
 import type { SourceRow } from './skus.js';
 
 export type ChangeState = 'applied' | 'pending' | 'approved' | 'rejected' | 'expired' | 'superseded';
@@ -76,7 +76,10 @@ export async function listPending(handle: Knex | Trx, limit = 200): Promise<Pend
     .limit(limit);
   return rows.map((row) => ({
     ...row,
-    change_bp: changeBp(moneyOf(row.old_cost_e4, row.old_currency), { amount_e4: row.new_cost_e4, currency: row.new_currency }),
+    change_bp: changeBp(moneyOf(row.old_cost_e4, row.old_currency), {
+      amount_e4: row.new_cost_e4,
+      currency: row.new_currency,
+    }),
     needs_second: row.first_approved_by !== null,
   }));
 }
@@ -188,7 +191,9 @@ async function lockChange(trx: Trx, change_id: string): Promise<{ change: CostCh
 function mustBeUndecided(change: CostChangeRow, source: SourceRow, states: readonly ChangeState[]): void {
   const is_latest = source.offered_cost_e4 === change.new_cost_e4 && source.offered_currency === change.new_currency;
   if (states.includes(change.state) && is_latest) return;
-  const why = states.includes(change.state) ? 'the supplier names another cost by now' : `it is ${change.state} already`;
+  const why = states.includes(change.state)
+    ? 'the supplier names another cost by now'
+    : `it is ${change.state} already`;
   throw new GatewayError('conflict', `this change cannot be decided: ${why}`, {
     field: 'change_id',
     fix: 'Look at the list of pending changes again.',
@@ -208,7 +213,13 @@ async function decide(
   { by, reason, state }: Decision & { state: 'approved' | 'rejected' },
   now: number,
 ): Promise<CostChangeRow> {
-  const cells = { state, open_source: null, decided_by: by.slice(0, 128), reason: reason.slice(0, 500), decided_at: now };
+  const cells = {
+    state,
+    open_source: null,
+    decided_by: by.slice(0, 128),
+    reason: reason.slice(0, 500),
+    decided_at: now,
+  };
   await trx('cost_changes').where({ change_id: change.change_id }).update(cells);
   return { ...change, ...cells };
 }
@@ -216,10 +227,14 @@ async function decide(
 function checkDecision({ by, reason }: Decision): void {
   for (const [field, value] of Object.entries({ by, reason })) {
     if (value.trim() !== '') continue;
-    throw new GatewayError('validation_failed', `${field} is empty`, { field, fix: 'Decisions carry a name and a reason.' });
+    throw new GatewayError('validation_failed', `${field} is empty`, {
+      field,
+      fix: 'Decisions carry a name and a reason.',
+    });
   }
   // What rules decide is written as `rule:…`; a person must not look like one.
-  if (by.startsWith('rule:')) throw new GatewayError('validation_failed', 'by begins with rule:', { field: 'by', fix: 'Write a name.' });
+  if (by.startsWith('rule:'))
+    throw new GatewayError('validation_failed', 'by begins with rule:', { field: 'by', fix: 'Write a name.' });
 }
 
 function moneyOf(amount_e4: number | null, currency: string | null) {

@@ -68,7 +68,12 @@ export async function readPolicies(handle: Knex | Trx): Promise<PolicyBook> {
     limitsFor: ({ account, category, sku }) => {
       const limits = { ...DEFAULT_LIMITS };
       // The narrowest comes last and wins.
-      const names = ['all *', `account ${account}`, ...(category === null ? [] : [`category ${category}`]), `sku ${sku}`];
+      const names = [
+        'all *',
+        `account ${account}`,
+        ...(category === null ? [] : [`category ${category}`]),
+        `sku ${sku}`,
+      ];
       for (const name of names) narrow(limits, by_scope.get(name));
       return limits;
     },
@@ -110,7 +115,10 @@ export async function setPolicy(database: Database, change: PolicyChange, now: n
   return atomic(database, 'setting cost limits', async (trx) => {
     const { scope, subject } = change;
     await mustExist(trx, scope, subject);
-    const before: PolicyRow | undefined = await trx('cost_policies').where({ scope, subject }).orderBy('policy_id', 'desc').first();
+    const before: PolicyRow | undefined = await trx('cost_policies')
+      .where({ scope, subject })
+      .orderBy('policy_id', 'desc')
+      .first();
     const row: PolicyRow = {
       ...NOTHING_SET,
       ...before,
@@ -145,14 +153,19 @@ const NOTHING_SET: PolicyFields = {
   locked_until: null,
 };
 
-const BOUNDS: Partial<Record<keyof PolicyFields, number>> = { rise_max_bp: 1_000_000, fall_max_bp: 10_000, margin_min_bp: 10_000 };
+const BOUNDS: Partial<Record<keyof PolicyFields, number>> = {
+  rise_max_bp: 1_000_000,
+  fall_max_bp: 10_000,
+  margin_min_bp: 10_000,
+};
 
 function checkChange({ scope, subject, fields, by, reason }: PolicyChange): void {
   if (scope === 'all' && subject !== '*') throw fault('subject', 'scope all has no subject', 'Write * for it.');
   if (by.trim() === '') throw fault('by', 'nobody is named', 'Say who sets these limits.');
   if (reason.trim() === '') throw fault('reason', 'no reason is given', 'Say why.');
   for (const [field, value] of Object.entries(fields)) {
-    if (!(field in NOTHING_SET)) throw fault(field, `there is no limit ${field}`, `Known: ${Object.keys(NOTHING_SET).join(', ')}.`);
+    if (!(field in NOTHING_SET))
+      throw fault(field, `there is no limit ${field}`, `Known: ${Object.keys(NOTHING_SET).join(', ')}.`);
     if (value === null || field === 'currency') continue;
     const max = BOUNDS[field as keyof PolicyFields] ?? Number.MAX_SAFE_INTEGER;
     if (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= max) continue;
@@ -163,7 +176,12 @@ function checkChange({ scope, subject, fields, by, reason }: PolicyChange): void
 async function mustExist(trx: Trx, scope: PolicyScope, subject: string): Promise<void> {
   if (scope === 'all') return;
   const table = scope === 'account' ? 'accounts' : 'skus';
-  if (await trx(table).where({ [scope]: subject }).first(scope)) return;
+  if (
+    await trx(table)
+      .where({ [scope]: subject })
+      .first(scope)
+  )
+    return;
   throw new GatewayError('not_found', `there is no ${scope} ${JSON.stringify(subject)}`, {
     field: 'subject',
     fix: 'Use a name of the catalog file.',

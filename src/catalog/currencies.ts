@@ -110,7 +110,9 @@ export async function setRate(database: Database, wanted: NewRate, now: number):
 
 /** Every rate, newest first. */
 export async function listRates(handle: Knex | Trx, limit = 1_000): Promise<RateRow[]> {
-  return (await handle('rates').orderBy([{ column: 'as_of', order: 'desc' }, 'currency', 'base']).limit(limit)) as RateRow[];
+  return (await handle('rates')
+    .orderBy([{ column: 'as_of', order: 'desc' }, 'currency', 'base'])
+    .limit(limit)) as RateRow[];
 }
 
 /** Midnight UTC of the day. */
@@ -121,7 +123,8 @@ export function dayOf(at_ms: number): number {
 function rateE8(text: string): number {
   const [, whole = '', places = ''] = /^(\d{1,7})(?:\.(\d{1,8}))?$/.exec(text) ?? [];
   const rate_e8 = whole === '' ? 0 : Number(whole) * ONE_E8 + Number(places.padEnd(8, '0'));
-  if (rate_e8 <= 0) throw fault('rate', 'the rate is not a positive number', 'Write it such as 7.1234, up to eight places.');
+  if (rate_e8 <= 0)
+    throw fault('rate', 'the rate is not a positive number', 'Write it such as 7.1234, up to eight places.');
   return rate_e8;
 }
 

@@ -35,7 +35,9 @@ export async function noteDeclaredCosts(trx: Trx, changes: readonly PlannedChang
   const sources = rows.map(({ source }) => source);
   const over = { state: 'superseded', open_source: null, decided_at: now, decided_by: 'rule:declared' };
   for (let from = 0; from < sources.length; from += 500) {
-    await trx('cost_changes').whereIn('open_source', sources.slice(from, from + 500)).update(over);
+    await trx('cost_changes')
+      .whereIn('open_source', sources.slice(from, from + 500))
+      .update(over);
   }
   await insertRows(trx, 'cost_changes', CHANGE_COLUMNS, rows);
 }

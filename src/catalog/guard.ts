@@ -36,7 +36,16 @@ export type GuardRule =
 type Check = (news: CostNews, limits: CostLimits, rates: Rates, now: number) => Judgement | null;
 
 /** In this order; the first that has something to say decides. */
-const CHECKS: readonly Check[] = [checkZero, checkCurrency, checkBounds, checkLock, checkSlip, checkRise, checkFall, checkMargin];
+const CHECKS: readonly Check[] = [
+  checkZero,
+  checkCurrency,
+  checkBounds,
+  checkLock,
+  checkSlip,
+  checkRise,
+  checkFall,
+  checkMargin,
+];
 
 export function judgeCost(news: CostNews, limits: CostLimits, rates: Rates, now: number): Judgement {
   for (const check of CHECKS) {
@@ -61,9 +70,15 @@ function checkBounds({ fresh }: CostNews, { floor, ceiling }: CostLimits, rates:
     [ceiling, 'above_ceiling'],
   ] as const) {
     if (!bound) continue;
-    const limit_e4 = rates.convert(bound.amount_e4, bound.currency, fresh.currency, rule === 'below_floor' ? 'up' : 'down');
+    const limit_e4 = rates.convert(
+      bound.amount_e4,
+      bound.currency,
+      fresh.currency,
+      rule === 'below_floor' ? 'up' : 'down',
+    );
     if (limit_e4 === null) return { verdict: 'wait', rule: 'rate_unknown' };
-    if (rule === 'below_floor' ? fresh.amount_e4 < limit_e4 : fresh.amount_e4 > limit_e4) return { verdict: 'refuse', rule };
+    if (rule === 'below_floor' ? fresh.amount_e4 < limit_e4 : fresh.amount_e4 > limit_e4)
+      return { verdict: 'refuse', rule };
   }
   return null;
 }

@@ -95,7 +95,10 @@ export async function findNews(
 ): Promise<Offer[]> {
   const products = [...new Set(offers.map(({ product }) => product))];
   if (products.length === 0) return [];
-  const known: OfferRow[] = await handle('offers').where({ account }).whereIn('product', products).select('product', ...COMPARED);
+  const known: OfferRow[] = await handle('offers')
+    .where({ account })
+    .whereIn('product', products)
+    .select('product', ...COMPARED);
   const sources: SourceRow[] = await handle('sources').where({ account }).whereIn('product', products);
   const by_product = new Map(known.map((row) => [row.product, row]));
   const sources_of = new Map<string, SourceRow[]>();
@@ -105,7 +108,9 @@ export async function findNews(
     if (!before || !isSound(offer)) return true;
     const row = offerRow(offer, before, { account, read_at, now: read_at });
     if (COMPARED.some((column) => before[column] !== row[column])) return true;
-    return (sources_of.get(offer.product) ?? []).some((source) => isNews(source, offer) || touch?.has(source.source) === true);
+    return (sources_of.get(offer.product) ?? []).some(
+      (source) => isNews(source, offer) || touch?.has(source.source) === true,
+    );
   });
 }
 
@@ -125,7 +130,8 @@ export async function writeOffers(trx: Trx, offers: readonly Offer[], parts: Lis
 }
 
 function isSound({ product, cost, stock }: Offer): boolean {
-  const is_cost = cost === null || (Number.isSafeInteger(cost.amount_e4) && cost.amount_e4 >= 0 && /^[A-Z]{3}$/.test(cost.currency));
+  const is_cost =
+    cost === null || (Number.isSafeInteger(cost.amount_e4) && cost.amount_e4 >= 0 && /^[A-Z]{3}$/.test(cost.currency));
   const is_stock = stock === null || (Number.isSafeInteger(stock) && stock >= 0);
   return product.length > 0 && product.length <= 128 && is_cost && is_stock;
 }
@@ -189,10 +195,14 @@ async function writeSources(
   parts: ListingParts,
 ): Promise<Pick<Written, 'sources_written' | 'repriced'>> {
   const by_product = new Map(offers.map((offer) => [offer.product, offer]));
-  const sources: SourceRow[] = await trx('sources').where({ account: parts.account }).whereIn('product', [...by_product.keys()]);
+  const sources: SourceRow[] = await trx('sources')
+    .where({ account: parts.account })
+    .whereIn('product', [...by_product.keys()]);
   const differs = (source: SourceRow): boolean => {
     const offer = by_product.get(source.product)!;
-    return (source.seen_at ?? 0) <= parts.read_at && (isNews(source, offer) || parts.touch?.has(source.source) === true);
+    return (
+      (source.seen_at ?? 0) <= parts.read_at && (isNews(source, offer) || parts.touch?.has(source.source) === true)
+    );
   };
   const ids = sources.filter(differs).map(({ source }) => source);
   if (ids.length === 0) return { sources_written: 0, repriced: [] };
@@ -243,7 +253,10 @@ export async function markAbsent(
     .select('product');
   const gone = listed.map(({ product }) => product).filter((product) => !present.has(product));
   for (const part of partsOf(gone)) {
-    await trx('offers').where({ account }).whereIn('product', part).update({ status: 'absent', seen_at: read_at, changed_at: read_at });
+    await trx('offers')
+      .where({ account })
+      .whereIn('product', part)
+      .update({ status: 'absent', seen_at: read_at, changed_at: read_at });
   }
   const sources: SourceRow[] = await trx('sources')
     .where({ account })
@@ -269,5 +282,9 @@ async function mergeRows(
   rows: readonly object[],
   columns: readonly string[],
 ): Promise<void> {
-  for (const part of partsOf(rows)) await trx(table).insert(part).onConflict(key).merge([...columns]);
+  for (const part of partsOf(rows))
+    await trx(table)
+      .insert(part)
+      .onConflict(key)
+      .merge([...columns]);
 }

@@ -28,7 +28,10 @@ export interface CandidateRow {
 }
 
 /** The sources of these SKUs, by SKU. */
-export async function readCandidates(handle: Knex | Trx, skus: readonly string[]): Promise<Map<string, CandidateRow[]>> {
+export async function readCandidates(
+  handle: Knex | Trx,
+  skus: readonly string[],
+): Promise<Map<string, CandidateRow[]>> {
   const rows = (await handle('sources')
     .join('accounts', 'accounts.account', 'sources.account')
     .leftJoin('sweeps', 'sweeps.account', 'sources.account')

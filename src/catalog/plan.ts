@@ -4,7 +4,13 @@ import type { Knex } from 'knex';
 import type { Declaration, DeclaredAccount, DeclaredRate, DeclaredSku } from '../../config/declaration.js';
 import type { Trx } from '../db/atomic.js';
 import { newId } from '../ids.js';
-import { type AccountRow, CREDENTIALS_PURPOSE, credentialsText, MANUAL_ACCOUNT, VAULT_ACCOUNT } from '../suppliers/accounts.js';
+import {
+  type AccountRow,
+  CREDENTIALS_PURPOSE,
+  credentialsText,
+  MANUAL_ACCOUNT,
+  VAULT_ACCOUNT,
+} from '../suppliers/accounts.js';
 import {
   addChange,
   addDisable,
@@ -36,7 +42,12 @@ export async function makePlan(handle: Knex | Trx, declaration: Declaration, par
   return plan;
 }
 
-function planAccounts(plan: Plan, parts: PlanParts, rows: AccountRow[], { accounts: declared, skus }: Declaration): void {
+function planAccounts(
+  plan: Plan,
+  parts: PlanParts,
+  rows: AccountRow[],
+  { accounts: declared, skus }: Declaration,
+): void {
   const known = new Map(rows.map((row) => [row.account, row]));
   for (const entry of declared) {
     const row = known.get(entry.account);
@@ -57,7 +68,8 @@ function planAccounts(plan: Plan, parts: PlanParts, rows: AccountRow[], { accoun
   const of_ours = needs_person ? [VAULT_ACCOUNT, MANUAL_ACCOUNT] : [VAULT_ACCOUNT];
   for (const account of of_ours) {
     // Only made here: what an operator changes of it (a pause) stays.
-    if (!known.has(account)) addChange(plan, accountTarget(account, undefined), { adapter: account, ...OWN_ACCOUNT_CELLS });
+    if (!known.has(account))
+      addChange(plan, accountTarget(account, undefined), { adapter: account, ...OWN_ACCOUNT_CELLS });
   }
   const named = new Set([...declared.map((entry) => entry.account), VAULT_ACCOUNT, MANUAL_ACCOUNT]);
   for (const row of rows) {
@@ -187,11 +199,29 @@ function sourceCells(wanted: WantedSource, row: SourceRow | undefined, now: numb
   if (!row) {
     const unseen = { stock: null, cost_e4: null, currency: null, seen_at: null };
     const settled = { cost_state: 'settled', offered_cost_e4: null, offered_currency: null };
-    return { ...unseen, ...settled, ...declared, source: newId('src', now), priority, weight, recipients, is_enabled: 1, disabled_reason: null, ...cost };
+    return {
+      ...unseen,
+      ...settled,
+      ...declared,
+      source: newId('src', now),
+      priority,
+      weight,
+      recipients,
+      is_enabled: 1,
+      disabled_reason: null,
+      ...cost,
+    };
   }
   // Off for a reason that is not ours to overrule: the supplier no longer knew the product, or a person decided.
   const stays_off = !row.is_enabled && row.disabled_reason !== NOT_DECLARED;
-  return { priority, weight, recipients, ...declared, ...(stays_off ? {} : { is_enabled: 1, disabled_reason: null }), ...cost };
+  return {
+    priority,
+    weight,
+    recipients,
+    ...declared,
+    ...(stays_off ? {} : { is_enabled: 1, disabled_reason: null }),
+    ...cost,
+  };
 }
 
 /** The file said this already: what the supplier said since stands. */

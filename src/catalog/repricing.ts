@@ -44,13 +44,22 @@ export async function reprice(trx: Trx, repricings: readonly Repricing[], parts:
   const back = repricings.filter(({ source, fresh }) => isCost(source, fresh) && source.cost_state !== 'settled');
   const changed = repricings.filter(({ source, fresh }) => !isCost(source, fresh) && !isOffered(source, fresh));
   if (back.length + changed.length === 0) return [];
-  const waiting = await endWaiting(trx, [...back, ...changed], new Set(back.map(({ source }) => source.source)), parts.now);
+  const waiting = await endWaiting(
+    trx,
+    [...back, ...changed],
+    new Set(back.map(({ source }) => source.source)),
+    parts.now,
+  );
   for (const { source } of back) settle(source);
   if (changed.length === 0) return [];
   const skus = await readSkuFacts(trx, changed);
   const steps = await readSteps(trx, changed, parts.now);
   const judged = changed.map((repricing) => ({ ...repricing, ...judge(repricing, skus, steps, parts) }));
-  const volumes = await readVolumes(trx, judged.filter(({ verdict }) => verdict !== 'apply'), parts.now);
+  const volumes = await readVolumes(
+    trx,
+    judged.filter(({ verdict }) => verdict !== 'apply'),
+    parts.now,
+  );
   const rows = judged.map((entry) => changeRow(entry, waiting.get(entry.source.source), volumes, parts));
   await insertRows(trx, 'cost_changes', CHANGE_COLUMNS, rows);
   return judged.map((entry) => putInto(entry));
@@ -80,7 +89,10 @@ async function endWaiting(
 ): Promise<Map<string, CostChangeRow>> {
   const sources = repricings.map(({ source }) => source.source);
   const open: CostChangeRow[] = await trx('cost_changes').whereIn('open_source', sources);
-  for (const [decided_by, is_back] of [['rule:back_again', true], ['rule:newer_cost', false]] as const) {
+  for (const [decided_by, is_back] of [
+    ['rule:back_again', true],
+    ['rule:newer_cost', false],
+  ] as const) {
     const ids = open.filter((change) => back.has(change.source) === is_back).map((change) => change.change_id);
     if (ids.length === 0) continue;
     await trx('cost_changes')
@@ -108,7 +120,10 @@ async function readSteps(trx: Trx, changed: readonly Repricing[], now: number): 
   const rising = changed.filter(({ source, fresh }) => source.cost_e4 !== null && fresh.amount_e4 > source.cost_e4);
   if (rising.length === 0) return new Map();
   const rows: Pick<CostChangeRow, 'source' | 'rule' | 'state' | 'old_cost_e4'>[] = await trx('cost_changes')
-    .whereIn('source', rising.map(({ source }) => source.source))
+    .whereIn(
+      'source',
+      rising.map(({ source }) => source.source),
+    )
     .where('created_at', '>', now - DAY_MS)
     .whereIn('state', ['applied', 'approved'])
     .orderBy('change_id')
@@ -128,7 +143,10 @@ function judge(
   { policies, rates, account_currency, now }: RepricingParts,
 ): Judgement {
   const sku = skus.get(source.sku)!;
-  const old = source.cost_e4 === null || source.currency === null ? null : { amount_e4: source.cost_e4, currency: source.currency };
+  const old =
+    source.cost_e4 === null || source.currency === null
+      ? null
+      : { amount_e4: source.cost_e4, currency: source.currency };
   const news = {
     old,
     fresh,
@@ -197,7 +215,10 @@ function changeRow(
 }
 
 function impactOf(source: SourceRow, fresh: Money, units: number, rates: Rates): number | null {
-  const before = source.cost_e4 === null || source.currency === null ? null : rates.convert(source.cost_e4, source.currency, rates.base);
+  const before =
+    source.cost_e4 === null || source.currency === null
+      ? null
+      : rates.convert(source.cost_e4, source.currency, rates.base);
   const after = rates.convert(fresh.amount_e4, fresh.currency, rates.base);
   if (before === null || after === null) return null;
   const impact = BigInt(after - before) * BigInt(units);

@@ -86,7 +86,11 @@ export async function acceptMapping(
   return atomic(database, 'accepting a mapping', async (trx) => {
     const offer = await readOffer(trx, account, product);
     const row: SkuRow | undefined = await trx('skus').where({ sku }).first();
-    if (!row) throw new GatewayError('not_found', `there is no SKU ${JSON.stringify(sku)}`, { field: 'sku', fix: 'Use a SKU of the catalog file.' });
+    if (!row)
+      throw new GatewayError('not_found', `there is no SKU ${JSON.stringify(sku)}`, {
+        field: 'sku',
+        fix: 'Use a SKU of the catalog file.',
+      });
     if (offer.kind !== null && offer.kind !== row.kind) {
       throw new GatewayError('validation_failed', `the product is a ${offer.kind}, the SKU a ${row.kind}`, {
         field: 'sku',
@@ -96,10 +100,23 @@ export async function acceptMapping(
     const source = newId('src', now);
     const accepted = { accepted_by: by.slice(0, 128), accepted_at: now };
     try {
-      await trx('sources').insert({ source, sku, account, product, priority, is_enabled: 1, created_at: now, updated_at: now, ...accepted });
+      await trx('sources').insert({
+        source,
+        sku,
+        account,
+        product,
+        priority,
+        is_enabled: 1,
+        created_at: now,
+        updated_at: now,
+        ...accepted,
+      });
     } catch (error) {
       if (!isDuplicate(error)) throw error;
-      throw new GatewayError('conflict', 'this product is a source of this SKU already', { field: 'product', fix: 'Nothing is to be done.' });
+      throw new GatewayError('conflict', 'this product is a source of this SKU already', {
+        field: 'product',
+        fix: 'Nothing is to be done.',
+      });
     }
     // Never seen, so the next look at what is hot reads its page before all others.
     await trx('sweeps').where({ account }).update({ hot_at: now });
@@ -108,11 +125,17 @@ export async function acceptMapping(
 }
 
 /** The product is not to be suggested again, until somebody maps it. */
-export async function dismissProduct(database: Database, { account, product, by }: { account: string; product: string; by: string }, now: number): Promise<void> {
+export async function dismissProduct(
+  database: Database,
+  { account, product, by }: { account: string; product: string; by: string },
+  now: number,
+): Promise<void> {
   mustBeNamed(by);
   await atomic(database, 'dismissing a product', async (trx) => {
     await readOffer(trx, account, product);
-    await trx('offers').where({ account, product }).update({ dismissed_by: by.slice(0, 128), dismissed_at: now });
+    await trx('offers')
+      .where({ account, product })
+      .update({ dismissed_by: by.slice(0, 128), dismissed_at: now });
   });
 }
 
@@ -126,7 +149,8 @@ async function readOffer(trx: Trx, account: string, product: string): Promise<Of
 }
 
 function mustBeNamed(by: string): void {
-  if (by.trim() === '') throw new GatewayError('validation_failed', 'by is empty', { field: 'by', fix: 'Say who decides.' });
+  if (by.trim() === '')
+    throw new GatewayError('validation_failed', 'by is empty', { field: 'by', fix: 'Say who decides.' });
 }
 
 interface Indexed {
@@ -170,7 +194,10 @@ function scoreOf(offer: OfferRow, words: ReturnType<typeof wordsOf>, { row, ...s
   if (offer.kind !== null && offer.kind !== row.kind) return null;
   const because: string[] = [];
   let score = 0;
-  const faces = [faceOf(offer.face_value_e4, offer.face_currency), faceOf(row.face_value_e4, row.face_currency)] as const;
+  const faces = [
+    faceOf(offer.face_value_e4, offer.face_currency),
+    faceOf(row.face_value_e4, row.face_currency),
+  ] as const;
   if (faces[0] && faces[1]) {
     if (faces[0] !== faces[1]) return null;
     score += 40;

@@ -36,7 +36,8 @@ async function endRun(trx: Trx, { parts, row }: Turn): Promise<{ row: SweepRow; 
     for (const product of JSON.parse(products) as string[]) present.add(product);
   }
   const count = present.size;
-  const idle: Partial<SweepRow> = { cursor: null, run_started_at: null, pages_done: 0 };
+  // The lease ends with the list, in the same commit.
+  const idle: Partial<SweepRow> = { cursor: null, run_started_at: null, pages_done: 0, owner: null };
   if (await isIncredible(trx, account, count, row.offers_count)) {
     await noteAccountEvent(trx, { account, at: now, type: 'list_refused', data: { count, before: row.offers_count } });
     const last_result = `refused: ${count} offers where there were ${row.offers_count ?? 'some'}`;
@@ -46,7 +47,9 @@ async function endRun(trx: Trx, { parts, row }: Turn): Promise<{ row: SweepRow; 
   }
   const gone = await markAbsent(trx, { account, present, read_at: run_started_at, now });
   // A product that moved to a page already read looks gone: a second look soon tells.
-  const next_at = now + (gone > 0 ? Math.min(RECHECK_MS, parts.options.offers_cold_ms) : spread(account, parts.options.offers_cold_ms));
+  const next_at =
+    now +
+    (gone > 0 ? Math.min(RECHECK_MS, parts.options.offers_cold_ms) : spread(account, parts.options.offers_cold_ms));
   const changes: Partial<SweepRow> = {
     ...idle,
     failures: 0,

@@ -3,7 +3,16 @@
 import { findNews } from './listing.js';
 import type { SweepParts } from './sweep.js';
 import { type HotSource, type PageRow, readHotSources, readPages, type SweepRow, touchPage } from './sweep-state.js';
-import { budgetAfter, keepOrLeave, lookMs, pagesLeft, RETRY_MS, type Turn, writeListed } from './sweep-turn.js';
+import {
+  budgetAfter,
+  keepOrLeave,
+  lookMs,
+  pagesLeft,
+  RETRY_MS,
+  readPage,
+  type Turn,
+  writeListed,
+} from './sweep-turn.js';
 
 export interface HotPages {
   pages: PageRow[];
@@ -65,7 +74,7 @@ export async function sweepHot(turn: Turn, { pages, expected }: HotPages, isStop
     if (isStopped() || performance.now() > turn.ends_at || pagesLeft(turn) === 0) break;
     const read_at = parts.now();
     try {
-      const { offers } = await turn.channel.listOffers(page.cursor);
+      const { offers } = await readPage(turn, page.cursor);
       turn.pages_read++;
       const here = new Set(offers.map(({ product }) => product));
       const wanted = expected.get(page.page_no)!;
@@ -95,5 +104,12 @@ export async function sweepHot(turn: Turn, { pages, expected }: HotPages, isStop
   await turn.write('ending a hot sweep', (trx) => keepOrLeave(trx, turn.row, changes, now));
   turn.row = { ...turn.row, ...changes };
   const result = failure === null ? 'ok' : 'error';
-  parts.observe({ event: 'swept', account, kind: 'price', result, duration_ms: performance.now() - started_at, at: now });
+  parts.observe({
+    event: 'swept',
+    account,
+    kind: 'price',
+    result,
+    duration_ms: performance.now() - started_at,
+    at: now,
+  });
 }

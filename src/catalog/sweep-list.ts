@@ -5,7 +5,16 @@ import type { Trx } from '../db/atomic.js';
 import { findNews, type Written } from './listing.js';
 import { finishList } from './sweep-end.js';
 import { type PageRow, type SweepRow, writePages } from './sweep-state.js';
-import { budgetAfter, keepOrLeave, pagesLeft, reasonOf, retryMs, type Turn, writeListed } from './sweep-turn.js';
+import {
+  budgetAfter,
+  keepOrLeave,
+  pagesLeft,
+  readPage,
+  reasonOf,
+  retryMs,
+  type Turn,
+  writeListed,
+} from './sweep-turn.js';
 
 /** Pages and offers that are written together, and how long they may wait for each other. */
 const CHUNK_PAGES = 10;
@@ -52,10 +61,21 @@ async function sweepChunk(turn: Turn, budget: number, started_at: number): Promi
   let offers_count = 0;
   do {
     try {
-      const { offers, next } = await turn.channel.listOffers(cursor);
+      const { offers, next } = await readPage(turn, cursor);
       const products = JSON.stringify(offers.map(({ product }) => product));
-      pages.push({ account, page_no: turn.row.pages_done + pages.length, cursor, products, read_at: parts.now(), offers, next });
-      if (next !== null && (next === cursor || next.length > 1_000 || turn.row.pages_done + pages.length >= PAGES_MAX)) {
+      pages.push({
+        account,
+        page_no: turn.row.pages_done + pages.length,
+        cursor,
+        products,
+        read_at: parts.now(),
+        offers,
+        next,
+      });
+      if (
+        next !== null &&
+        (next === cursor || next.length > 1_000 || turn.row.pages_done + pages.length >= PAGES_MAX)
+      ) {
         throw new Error('the list never ends: a cursor repeats, or there are too many pages');
       }
       offers_count += offers.length;
@@ -74,7 +94,9 @@ async function sweepChunk(turn: Turn, budget: number, started_at: number): Promi
   const is_end = failure === null && cursor === null;
   const listed = pages.flatMap(({ offers }) => offers);
   const news = await findNews(parts.database.read, listed, { account, read_at, touch: null });
-  const written = await turn.write('writing offers', (trx) => writeChunk(trx, turn, { pages, news, cursor, read_at, failure }));
+  const written = await turn.write('writing offers', (trx) =>
+    writeChunk(trx, turn, { pages, news, cursor, read_at, failure }),
+  );
   parts.observe({ event: 'written', account, ...written });
   if (failure !== null) {
     const duration_ms = performance.now() - started_at;
@@ -91,12 +113,21 @@ async function sweepChunk(turn: Turn, budget: number, started_at: number): Promi
 async function writeChunk(
   trx: Trx,
   turn: Turn,
-  chunk: { pages: readonly ReadPage[]; news: readonly Offer[]; cursor: string | null; read_at: number; failure: unknown },
+  chunk: {
+    pages: readonly ReadPage[];
+    news: readonly Offer[];
+    cursor: string | null;
+    read_at: number;
+    failure: unknown;
+  },
 ): Promise<Written> {
   const { row, parts } = turn;
   const { pages, news, cursor, read_at, failure } = chunk;
   const written = await writeListed(trx, turn, news, { read_at, touch: null });
-  await writePages(trx, pages.map(({ offers: _, next: __, ...page }) => page));
+  await writePages(
+    trx,
+    pages.map(({ offers: _, next: __, ...page }) => page),
+  );
   const changes: Partial<SweepRow> = {
     cursor,
     run_started_at: row.run_started_at,
@@ -105,9 +136,9 @@ async function writeChunk(
     ...(failure === null ? {} : { next_at: parts.now() + retryMs(row.failures), last_result: reasonOf(failure) }),
     ...budgetAfter(row, pages.length, parts.now()),
   };
-  if (failure !== null && row.failures + 1 >= FAILURES_MAX) Object.assign(changes, { cursor: null, run_started_at: null, pages_done: 0 });
+  if (failure !== null && row.failures + 1 >= FAILURES_MAX)
+    Object.assign(changes, { cursor: null, run_started_at: null, pages_done: 0 });
   await keepOrLeave(trx, row, changes, parts.now());
   turn.row = { ...row, ...changes };
   return written;
 }
-

@@ -69,7 +69,7 @@ export async function claimSweep(trx: Trx, account: string, owner: string, now: 
 export async function keepSweep(trx: Trx, row: SweepRow, changes: Partial<SweepRow>, now: number): Promise<boolean> {
   const kept = await trx('sweeps')
     .where({ account: row.account, owner: row.owner })
-    .update({ ...changes, until: now + LEASE_MS });
+    .update({ ...changes, until: changes.owner === null ? null : now + LEASE_MS });
   return kept === 1;
 }
 
@@ -151,5 +151,11 @@ export async function readHotSources(handle: Handle, account: string, skus: read
         .orWhereNotNull('skus.stale_after_ms'),
     )
     .limit(HOT_SOURCES_MAX)
-    .select('sources.source', 'sources.sku', 'sources.product', 'sources.seen_at', 'skus.stale_after_ms')) as HotSource[];
+    .select(
+      'sources.source',
+      'sources.sku',
+      'sources.product',
+      'sources.seen_at',
+      'skus.stale_after_ms',
+    )) as HotSource[];
 }

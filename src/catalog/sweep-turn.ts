@@ -1,5 +1,5 @@
 // One account's turn in a sweep: what it holds, what its supplier's budget allows, and how what was read is written.
-import type { Offer } from '../../adapters/kit/contract.js';
+import type { Offer, OfferPage } from '../../adapters/kit/contract.js';
 import type { Trx } from '../db/atomic.js';
 import type { Channel } from '../suppliers/channel.js';
 import { readPolicies } from './cost-policies.js';
@@ -44,6 +44,20 @@ export async function keepOrLeave(trx: Trx, row: SweepRow, changes: Partial<Swee
   if (!(await keepSweep(trx, row, changes, now))) throw new Error(`${row.account}: another process sweeps it now`);
 }
 
+/** The next page of this account; no two follow each other faster than the sweep's share of the supplier's limit. */
+export async function readPage({ channel, parts }: Turn, cursor: string | null): Promise<OfferPage> {
+  const { requests, per_ms } = channel.account.limits;
+  const gap_ms =
+    requests === null ? 0 : Math.min(GAP_MS_MAX, (per_ms * 100) / (requests * parts.options.offers_share_percent));
+  const [page] = await Promise.all([
+    channel.listOffers(cursor),
+    new Promise<void>((resolve) => (gap_ms > 0 ? setTimeout(resolve, gap_ms) : resolve())),
+  ]);
+  return page;
+}
+/** Slower limits are the channel's own to keep; a turn is not for waiting. */
+const GAP_MS_MAX = 1_000;
+
 /** Pages this minute's budget has left. */
 export function pagesLeft({ parts, channel, row }: Turn): number {
   const { requests, per_ms } = channel.account.limits;
@@ -69,4 +83,3 @@ export function retryMs(failures: number): number {
 export function reasonOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).slice(0, 200);
 }
-

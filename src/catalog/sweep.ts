@@ -12,14 +12,7 @@ import { type RateOptions, readRates } from './currencies.js';
 import { type Written, writeOffers } from './listing.js';
 import { type HotPages, NOTHING_HOT, planHotPages, sweepHot } from './sweep-hot.js';
 import { sweepList } from './sweep-list.js';
-import {
-  addSweeps,
-  claimSweep,
-  readFreeSweeps,
-  readSales,
-  releaseSweep,
-  type SweepRow,
-} from './sweep-state.js';
+import { addSweeps, claimSweep, readFreeSweeps, readSales, releaseSweep, type SweepRow } from './sweep-state.js';
 import { lookMs, type Turn, type Write } from './sweep-turn.js';
 
 export interface SweepOptions extends RateOptions {
@@ -41,7 +34,14 @@ export const SWEEP_DEFAULTS: Omit<SweepOptions, keyof RateOptions> = {
 };
 
 export type SweepEvent =
-  | { event: 'swept'; account: string; kind: 'catalog' | 'price'; result: 'ok' | 'partial' | 'error'; duration_ms: number; at: number }
+  | {
+      event: 'swept';
+      account: string;
+      kind: 'catalog' | 'price';
+      result: 'ok' | 'partial' | 'error';
+      duration_ms: number;
+      at: number;
+    }
   | ({ event: 'written'; account: string } & Written)
   | { event: 'list_refused'; account: string; count: number; before: number | null }
   | { event: 'sweep_failed'; account: string; error: unknown };
@@ -111,19 +111,23 @@ export function createSweeper(parts: SweepParts): Sweeper {
     if (hot.pages.length === 0 && seen.next_at > now()) return 0;
     const row = await write('claiming a sweep', (trx) => claimSweep(trx, account, owner, now()));
     if (!row) return 0;
+    const turn: Turn = {
+      parts,
+      channel: await parts.channels.channel(account),
+      row,
+      ends_at: performance.now() + TURN_MS,
+      pages_read: 0,
+      write,
+    };
     try {
-      const channel = await parts.channels.channel(account);
-      const ends_at = performance.now() + TURN_MS;
-      const turn: Turn = { parts, channel, row, ends_at, pages_read: 0, write };
       if (hot.pages.length > 0) await sweepHot(turn, hot, () => is_stopped);
       if (turn.row.next_at <= now()) await sweepList(turn, () => is_stopped);
-      return turn.pages_read;
     } catch (error) {
       parts.observe({ event: 'sweep_failed', account, error });
-      return 0;
     } finally {
-      await write('releasing a sweep', (trx) => releaseSweep(trx, account, owner));
+      if (turn.row.owner !== null) await write('releasing a sweep', (trx) => releaseSweep(trx, account, owner));
     }
+    return turn.pages_read;
   }
 
   return {
@@ -133,14 +137,17 @@ export function createSweeper(parts: SweepParts): Sweeper {
       const queue = await readFreeSweeps(database.read, accounts, now());
       let pages = 0;
       const worker = async (): Promise<void> => {
-        for (let row = queue.shift(); row !== undefined && !is_stopped; row = queue.shift()) pages += await takeTurn(row);
+        for (let row = queue.shift(); row !== undefined && !is_stopped; row = queue.shift())
+          pages += await takeTurn(row);
       };
       await Promise.all(Array.from({ length: Math.min(parts.options.offers_concurrency, queue.length) }, worker));
       return pages;
     },
     sweepSoon: async (account) => {
       await ensureRows(parts, [account]);
-      await atomic(database, 'asking for a sweep', (trx) => trx('sweeps').where({ account }).update({ next_at: now(), hot_at: now() }));
+      await atomic(database, 'asking for a sweep', (trx) =>
+        trx('sweeps').where({ account }).update({ next_at: now(), hot_at: now() }),
+      );
     },
     receiveOffer: (account, offer) => receiveOffer(parts, account, offer),
     believeList: async (account, by) => {
@@ -165,7 +172,10 @@ async function sweptAccounts({ database, supplierFor }: SweepParts): Promise<str
 }
 
 async function ensureRows({ database, now }: SweepParts, accounts: readonly string[]): Promise<void> {
-  const known: { account: string }[] = await database.read('sweeps').whereIn('account', [...accounts]).select('account');
+  const known: { account: string }[] = await database
+    .read('sweeps')
+    .whereIn('account', [...accounts])
+    .select('account');
   if (known.length === accounts.length) return;
   await atomic(database, 'adding sweeps', (trx) => addSweeps(trx, accounts, now()));
 }
@@ -175,7 +185,15 @@ async function receiveOffer(parts: SweepParts, account: string, offer: Offer): P
   const { currency } = (await channels.channel(account)).account;
   const written = await atomic(database, 'receiving an offer', async (trx) => {
     const [policies, rates] = [await readPolicies(trx), await readRates(trx, options, now())];
-    return writeOffers(trx, [offer], { account, account_currency: currency, read_at: now(), touch: null, policies, rates, now: now() });
+    return writeOffers(trx, [offer], {
+      account,
+      account_currency: currency,
+      read_at: now(),
+      touch: null,
+      policies,
+      rates,
+      now: now(),
+    });
   });
   observe({ event: 'written', account, ...written });
   return written;

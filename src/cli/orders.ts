@@ -11,6 +11,7 @@ import { type AttemptRow, type EventRow, type OrderRow, readAttempts } from '../
 import { decimalText, orderView } from '../orders/view.js';
 import { type Context, columns, onGateway, timeOf, wholeNumber } from './context.js';
 import { usageError } from './failure.js';
+import { addTrace } from './trace.js';
 import { addOrderCodes } from './vault-codes.js';
 
 const WAIT_S_MAX = 600;
@@ -58,6 +59,7 @@ export function addOrders(program: Command, context: Context): void {
     .option('--state <state>', `one of ${ORDER_STATES.join(', ')}`)
     .option('--limit <n>', 'how many', wholeNumber('--limit', 1, LIST_MAX), 20)
     .action((flags: { storefront?: string; state?: string; limit: number }) => list(context, flags));
+  addTrace(order, context);
   addOrderCodes(order, context);
 }
 

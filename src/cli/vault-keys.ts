@@ -199,8 +199,14 @@ async function adopt(gateway: Gateway, flags: ActFlags): Promise<number> {
   const { current_version } = await vault.rotation.status(database.read);
   const known = await database.read('master_keys').where({ version: current_version }).first('version');
   if (known) return current_version;
-  return transact(gateway, 'adopt', (trx) => vault.rotation.adopt(trx, actOf(flags)));
+  await transact(gateway, 'adopt', (trx) => vault.rotation.adopt(trx, actOf(flags)));
+  // Until then another process may still seal under the version before.
+  await new Promise((resolve) => setTimeout(resolve, HEARD_MS));
+  return current_version;
 }
+
+/** Every process has heard of a new version after so long. */
+const HEARD_MS = 1_000;
 
 async function replaceFingerprints(gateway: Gateway, run: RotationRun, flags: ActFlags): Promise<number> {
   const { vault, database } = gateway;

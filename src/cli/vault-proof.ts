@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { checkProof, type SingleIssueProof } from '../../vault/proof.js';
+import type { Gateway } from '../main.js';
 import { type Context, confirm, onGateway } from './context.js';
 import { EXIT, usageError } from './failure.js';
 import { type ActFlags, actOf, transact, withAct } from './vault-acts.js';
@@ -27,7 +28,7 @@ export function addVaultProof(vault: Command, context: Context): void {
 }
 
 async function prove(context: Context, code_id: string, out: string | undefined): Promise<void> {
-  await onGateway(context, async (gateway) => {
+  const work = async (gateway: Gateway): Promise<void> => {
     // Its record may be a moment old.
     await gateway.upkeep.chain();
     const proof = await transact(gateway, 'prove', (trx) => gateway.vault.prove(trx, code_id));
@@ -38,7 +39,8 @@ async function prove(context: Context, code_id: string, out: string | undefined)
       context.show({ code_id, file: out }, () => `the proof is in ${out}`);
     }
     context.tell('next: kamigate vault check-proof <file> --public-key <file>');
-  });
+  };
+  await onGateway(context, work, { issues: true });
 }
 
 function check(context: Context, file: string, public_key_file: string): void {

@@ -8,6 +8,7 @@ import { addVaultApprovals } from './vault-approvals.js';
 import { addVaultControl } from './vault-control.js';
 import { addVaultDeposit } from './vault-deposit.js';
 import { addVaultKeys } from './vault-keys.js';
+import { addVaultPolicy } from './vault-policy.js';
 import { addVaultProof } from './vault-proof.js';
 
 const DAY_MS = 86_400_000;
@@ -41,6 +42,7 @@ export function addVault(program: Command, context: Context): void {
     .option('--open', 'open every code too')
     .action(({ open }: { open?: boolean }) => verify(context, open === true));
   addVaultControl(vault, context);
+  addVaultPolicy(vault, context);
   addVaultAftersale(vault, context);
   addVaultApprovals(vault, context);
   addVaultKeys(vault, context);

@@ -1,7 +1,8 @@
 // An order's candidates as the rules see them: rows with everything a rule asks about worked out beforehand, so that
 // the rules themselves stay plain comparisons.
-import type { CandidateRow } from '../catalog/offers.js';
+
 import { RATE_DEFAULTS, type Rates, ratesOf, readRates } from '../catalog/currencies.js';
+import type { CandidateRow } from '../catalog/offers.js';
 import type { SkuRow } from '../catalog/skus.js';
 import type { Trx } from '../db/atomic.js';
 import { MANUAL_ACCOUNT, VAULT_ACCOUNT } from '../suppliers/accounts.js';
@@ -89,7 +90,12 @@ function compared({ cost_e4, currency }: CandidateRow, wanted: string, rates: Ra
   return cost_e4 === null || currency === null ? null : rates.convert(cost_e4, currency, wanted, 'up');
 }
 
-function promisesOf(engine: Engine, row: CandidateRow, sku: SkuRow, now: number): Pick<Candidate, 'is_fresh' | 'has_cost_guard'> {
+function promisesOf(
+  engine: Engine,
+  row: CandidateRow,
+  sku: SkuRow,
+  now: number,
+): Pick<Candidate, 'is_fresh' | 'has_cost_guard'> {
   // What is switched off is taken away before anybody asks, and its adapter may be gone.
   if (row.account_is_enabled === 0) return { is_fresh: false, has_cost_guard: false };
   const { listOffers, promises } = engine.supplierFor(row.adapter);

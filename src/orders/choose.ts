@@ -12,7 +12,7 @@ import type { Engine } from './engine.js';
 import { requestOf } from './request.js';
 import { type Candidate, costCeiling, type Decision, rankCandidates, type Want } from './routing.js';
 import type { OrderRow } from './store.js';
-import { countExploration, EXPLORE_EVERY, lockTurns, readTurns, takeTurn, type Turns } from './turns.js';
+import { countExploration, EXPLORE_EVERY, lockTurns, readTurns, type Turns, takeTurn } from './turns.js';
 
 /** The order that wants a source, with its SKU and what was tried. */
 export interface Choosing {
@@ -89,12 +89,17 @@ export async function choose(
       continue;
     }
     const best = bestOf(engine, choosing, decision);
-    if (best?.health === 'probing' && !(await engine.health.claimProbe(trx, best.account, choosing.order.kind))) continue;
+    if (best?.health === 'probing' && !(await engine.health.claimProbe(trx, best.account, choosing.order.kind)))
+      continue;
     return { decision, want, best };
   }
 }
 
-function bestOf(engine: Engine, { order, sku, supplier_attempts }: Choosing, { ranked }: Decision): Candidate | undefined {
+function bestOf(
+  engine: Engine,
+  { order, sku, supplier_attempts }: Choosing,
+  { ranked }: Decision,
+): Candidate | undefined {
   const { deliver_before } = order;
   if (deliver_before !== null && deliver_before <= engine.now()) return undefined;
   // A person is the last resort, after as many suppliers as may be tried.

@@ -1,8 +1,9 @@
 // How an order would be routed now, and why: every source of a SKU with its place or with the rule that takes it away.
 // Decides as an order does, takes nothing, and sends nothing.
+
+import type { Recipient } from '../../adapters/kit/contract.js';
 import { readCandidates } from '../catalog/offers.js';
 import { checkRecipient, readSkus, type SkuRow } from '../catalog/skus.js';
-import type { Recipient } from '../../adapters/kit/contract.js';
 import { atomic } from '../db/atomic.js';
 import { GatewayError } from '../errors.js';
 import { countFloatsOf, decideFor, surroundingsOf } from './choose.js';
@@ -54,7 +55,7 @@ export async function explainRoute(engine: Engine, sku: string, request: Explain
     if (!row) {
       throw new GatewayError('sku_not_found', `there is no SKU ${JSON.stringify(sku)}`, {
         field: 'sku',
-        fix: 'Run `kamigate skus` for what there is.',
+        fix: 'Name one of the catalog file.',
       });
     }
     checkRequest(row, request);
@@ -96,7 +97,14 @@ export async function explainRoute(engine: Engine, sku: string, request: Explain
         latency_ms,
       };
     });
-    return { sku, strategy: row.strategy, storefront: storefront ?? null, quantity: order.quantity, sources, decided_us };
+    return {
+      sku,
+      strategy: row.strategy,
+      storefront: storefront ?? null,
+      quantity: order.quantity,
+      sources,
+      decided_us,
+    };
   });
 }
 

@@ -140,7 +140,9 @@ export function createHealth({ database, channels, now }: HealthParts): Health {
     const { account, kind } = due;
     const probe_at = now() + PROBE_PATIENCE_MS;
     const is_ours = await atomic(database, 'claim probe', async (trx) => {
-      const claimed = await trx('health').where({ account, kind, state: 'ailing', probe_at: due.probe_at }).update({ probe_at });
+      const claimed = await trx('health')
+        .where({ account, kind, state: 'ailing', probe_at: due.probe_at })
+        .update({ probe_at });
       return claimed === 1;
     });
     if (!is_ours) return false;

@@ -38,7 +38,10 @@ interface TaskRow extends Omit<ManualTask, 'recipient'> {
 
 /** The queue, oldest first. */
 export async function readManualQueue(handle: Knex | Trx, limit: number): Promise<ManualTask[]> {
-  const rows = (await tasks(handle).orderBy('attempts.planned_at').orderBy('attempts.attempt_id').limit(limit)) as TaskRow[];
+  const rows = (await tasks(handle)
+    .orderBy('attempts.planned_at')
+    .orderBy('attempts.attempt_id')
+    .limit(limit)) as TaskRow[];
   return rows.map(({ request, ...task }) => {
     const { recipient } = requestOf({ request });
     return { ...task, recipient: recipient && maskRecipient(recipient) };
@@ -84,7 +87,9 @@ export async function takeManual(
     if (holder !== null && holder !== by) throw heldBy(holder);
     const at = now();
     if (holder === null) await trx('manual_tasks').insert({ attempt_id, taken_by: by, taken_at: at });
-    await insertEvents(trx, [newEvent(attempt.order_id, at, 'manual_taken', { attempt_id, number: attempt.number, by })]);
+    await insertEvents(trx, [
+      newEvent(attempt.order_id, at, 'manual_taken', { attempt_id, number: attempt.number, by }),
+    ]);
     const row = (await tasks(trx).where({ 'attempts.attempt_id': attempt_id }).first()) as TaskRow;
     const { request, ...task } = row;
     return { ...task, recipient: requestOf({ request }).recipient };
@@ -117,7 +122,13 @@ export async function handBackManual(
     }
     await trx('manual_tasks').where({ attempt_id }).delete();
     await insertEvents(trx, [
-      newEvent(attempt.order_id, now(), 'manual_handed_back', { attempt_id, number: attempt.number, from: holder, by, reason }),
+      newEvent(attempt.order_id, now(), 'manual_handed_back', {
+        attempt_id,
+        number: attempt.number,
+        from: holder,
+        by,
+        reason,
+      }),
     ]);
   });
 }

@@ -35,8 +35,7 @@ export const RANKINGS: Readonly<Record<Strategy, Ranking>> = {
   },
   balanced: {
     // A source that lacks evidence is neither trusted nor left out: it has its turn, and but for that stands behind.
-    compare: (a, b, want) =>
-      (trialPlace(a, want) - trialPlace(b, want)) || (expectedCost(a, want) - expectedCost(b, want)),
+    compare: (a, b, want) => trialPlace(a, want) - trialPlace(b, want) || expectedCost(a, want) - expectedCost(b, want),
     why: (c, want) => {
       const expected = `expected cost ${decimalText(Math.round(expectedCost(c, want)))}: ${costText(c)} at ${Math.round(c.success_rate * 100)} % delivered, ${(c.latency_ms / 1_000).toFixed(1)} s`;
       if (c.has_evidence) return expected;

@@ -130,8 +130,7 @@ export const RULES: readonly Rule[] = [
   {
     name: 'cost_covered',
     because: 'it costs more than the storefront pays, or no rate tells',
-    keeps: (c) =>
-      isOurs(c) || (c.price_cap_e4 !== null && c.cost_compared_e4 !== null && c.cost_e4! <= c.price_cap_e4),
+    keeps: (c) => isOurs(c) || (c.price_cap_e4 !== null && c.cost_compared_e4 !== null && c.cost_e4! <= c.price_cap_e4),
   },
   {
     name: 'margin_kept',
@@ -173,13 +172,11 @@ export function rankCandidates(candidates: readonly Candidate[], want: Want): De
 
 /** The first of the ranked with what put them there, for the order's events. */
 export function reasonsOf({ ranked }: Decision, want: Want): { source: string; account: string; because: string }[] {
-  return ranked
-    .slice(0, REASONS_MAX)
-    .map((candidate) => ({
-      source: candidate.source,
-      account: candidate.account,
-      because: whyRanked(candidate, want),
-    }));
+  return ranked.slice(0, REASONS_MAX).map((candidate) => ({
+    source: candidate.source,
+    account: candidate.account,
+    because: whyRanked(candidate, want),
+  }));
 }
 /** An event is read by people: the tenth choice is seldom asked about. */
 const REASONS_MAX = 10;

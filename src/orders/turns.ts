@@ -54,7 +54,11 @@ export async function writeTurns(trx: Trx, all: Iterable<Turns>): Promise<void> 
 }
 
 /** What a source is owed once these units are shared out: the one that is owed most is next. */
-export function owed(credits: ReadonlyMap<string, number>, source: { source: string; weight: number }, units: number): number {
+export function owed(
+  credits: ReadonlyMap<string, number>,
+  source: { source: string; weight: number },
+  units: number,
+): number {
   return (credits.get(source.source) ?? 0) + source.weight * units;
 }
 
@@ -79,5 +83,10 @@ export function countExploration(turns: Turns, tried_out: boolean): void {
 }
 
 function turnsOf({ sku, credits, since_explored }: TurnRow): Turns {
-  return { sku, credits: new Map(Object.entries(JSON.parse(credits) as Record<string, number>)), since_explored, is_changed: false };
+  return {
+    sku,
+    credits: new Map(Object.entries(JSON.parse(credits) as Record<string, number>)),
+    since_explored,
+    is_changed: false,
+  };
 }

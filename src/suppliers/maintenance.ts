@@ -66,7 +66,11 @@ function minuteOfWeek(zone: string, now: number): number {
   const minute = Math.floor(now / 60_000);
   const known = last_asked.get(zone);
   if (known?.minute === minute) return known.local;
-  const parts = Object.fromEntries(formatOf(zone).formatToParts(now).map(({ type, value }) => [type, value]));
+  const parts = Object.fromEntries(
+    formatOf(zone)
+      .formatToParts(now)
+      .map(({ type, value }) => [type, value]),
+  );
   const day = DAYS.indexOf(String(parts.weekday).toLowerCase() as Day);
   const local = day * DAY_MIN + Number(parts.hour) * 60 + Number(parts.minute);
   last_asked.set(zone, { minute, local });

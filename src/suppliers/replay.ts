@@ -60,7 +60,8 @@ export async function replayBreaker(database: Database, request: ReplayRequest):
   const settings = checked(request);
   const since = request.now - request.days * DAY_MS;
   const accounts = (
-    (await database.read('attempts')
+    (await database
+      .read('attempts')
       .whereNotIn('account', [VAULT_ACCOUNT, MANUAL_ACCOUNT])
       .where('planned_at', '>=', since)
       .distinct('account')
@@ -146,7 +147,16 @@ async function readCalls(
       )
       .orderBy(['planned_at', 'attempt_id'])
       .limit(PAGE)
-      .select('attempt_id', 'state', 'reason', 'doubt', 'planned_at', 'sent_at', 'doubted_at', 'settled_at')) as AttemptFacts[];
+      .select(
+        'attempt_id',
+        'state',
+        'reason',
+        'doubt',
+        'planned_at',
+        'sent_at',
+        'doubted_at',
+        'settled_at',
+      )) as AttemptFacts[];
     for (const row of rows) {
       const call = callOf(row);
       if (call) calls.push(call);
@@ -165,7 +175,8 @@ async function readCalls(
 function callOf({ state, reason, doubt, sent_at, doubted_at, settled_at }: AttemptFacts): Call | null {
   if (sent_at === null) return null;
   // What was found out later does not change that the breaker saw a fault then.
-  if (doubted_at !== null) return { sent_at, ended_at: doubted_at, is_fault: doubt !== null && UNHEALTHY_DOUBTS.has(doubt) };
+  if (doubted_at !== null)
+    return { sent_at, ended_at: doubted_at, is_fault: doubt !== null && UNHEALTHY_DOUBTS.has(doubt) };
   if (settled_at === null) return null;
   const is_fault = state === 'refused' && (reason === 'maintenance' || reason === 'not_sent');
   return { sent_at, ended_at: settled_at, is_fault };

@@ -1,6 +1,12 @@
 // Decisions on cost changes by people, what becomes of them without any, and limits that people set.
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { approveChange, expireChanges, listChanges, listPending, rejectChange } from '../../src/catalog/cost-changes.js';
+import {
+  approveChange,
+  expireChanges,
+  listChanges,
+  listPending,
+  rejectChange,
+} from '../../src/catalog/cost-changes.js';
 import { currentPolicies, setPolicy } from '../../src/catalog/cost-policies.js';
 import type { SourceRow } from '../../src/catalog/skus.js';
 import { makeWorld, type World } from '../kit/world.js';
@@ -19,13 +25,21 @@ afterEach(async () => {
 });
 
 const now = () => world.clock.now();
-const sourceRow = async (): Promise<SourceRow> => (await world.database.read('sources').where({ source }).first()) as SourceRow;
+const sourceRow = async (): Promise<SourceRow> =>
+  (await world.database.read('sources').where({ source }).first()) as SourceRow;
 
 /** The supplier names this cost now. */
 async function named(cost_e4: number, currency = 'CNY'): Promise<string | undefined> {
   world.clock.advance(1_000);
   const cost = { amount_e4: cost_e4, currency };
-  await world.gateway.catalog.sweeper.receiveOffer('a', { product: 'code-10', name: 'Card', kind: 'code', cost, stock: null, available: true });
+  await world.gateway.catalog.sweeper.receiveOffer('a', {
+    product: 'code-10',
+    name: 'Card',
+    kind: 'code',
+    cost,
+    stock: null,
+    available: true,
+  });
   return (await listPending(world.database.read))[0]?.change_id;
 }
 
@@ -38,33 +52,50 @@ async function sold(units: number): Promise<void> {
 describe('an approval', () => {
   test('puts the new cost in force, and is kept with name and reason', async () => {
     const change_id = (await named(120_000))!;
-    const { change, needs_second } = await approveChange(world.database, { change_id, by: 'Li', reason: 'new contract' }, now());
+    const { change, needs_second } = await approveChange(
+      world.database,
+      { change_id, by: 'Li', reason: 'new contract' },
+      now(),
+    );
     expect(needs_second).toBe(false);
     expect(change).toMatchObject({ state: 'approved', decided_by: 'Li', reason: 'new contract', open_source: null });
     expect(await sourceRow()).toMatchObject({ cost_e4: 120_000, cost_state: 'settled', offered_cost_e4: null });
-    await expect(approveChange(world.database, { change_id, by: 'Li', reason: 'again' }, now())).rejects.toMatchObject({ code: 'conflict' });
+    await expect(approveChange(world.database, { change_id, by: 'Li', reason: 'again' }, now())).rejects.toMatchObject({
+      code: 'conflict',
+    });
   });
 
   test('above the impact limit needs two different people', async () => {
     await sold(400);
     const change_id = (await named(130_000))!;
-    expect((await listPending(world.database.read))[0]).toMatchObject({ units_30d: 400, impact_e4: 12_800_000, needs_second: false });
+    expect((await listPending(world.database.read))[0]).toMatchObject({
+      units_30d: 400,
+      impact_e4: 12_800_000,
+      needs_second: false,
+    });
     const first = await approveChange(world.database, { change_id, by: 'Li', reason: 'checked' }, now());
     expect(first).toMatchObject({ needs_second: true, change: { state: 'pending' } });
     expect(await sourceRow()).toMatchObject({ cost_e4: 98_000 });
-    await expect(approveChange(world.database, { change_id, by: 'Li', reason: 'checked' }, now())).rejects.toMatchObject({
+    await expect(
+      approveChange(world.database, { change_id, by: 'Li', reason: 'checked' }, now()),
+    ).rejects.toMatchObject({
       code: 'conflict',
       field: 'by',
     });
     const second = await approveChange(world.database, { change_id, by: 'Wang', reason: 'checked too' }, now());
-    expect(second).toMatchObject({ needs_second: false, change: { state: 'approved', first_approved_by: 'Li', decided_by: 'Wang' } });
+    expect(second).toMatchObject({
+      needs_second: false,
+      change: { state: 'approved', first_approved_by: 'Li', decided_by: 'Wang' },
+    });
     expect(await sourceRow()).toMatchObject({ cost_e4: 130_000 });
   });
 
   test('of a cost the supplier no longer names is refused', async () => {
     const change_id = (await named(120_000))!;
     await named(125_000);
-    await expect(approveChange(world.database, { change_id, by: 'Li', reason: 'x' }, now())).rejects.toMatchObject({ code: 'conflict' });
+    await expect(approveChange(world.database, { change_id, by: 'Li', reason: 'x' }, now())).rejects.toMatchObject({
+      code: 'conflict',
+    });
   });
 
   test('takes a currency flip only by a person', async () => {
@@ -82,11 +113,16 @@ describe('an approval', () => {
     ['by', { by: 'rule:within_limits', reason: 'x' }],
   ])('without a proper %s is refused', async (field, words) => {
     const change_id = (await named(120_000))!;
-    await expect(approveChange(world.database, { change_id, ...words }, now())).rejects.toMatchObject({ code: 'validation_failed', field });
+    await expect(approveChange(world.database, { change_id, ...words }, now())).rejects.toMatchObject({
+      code: 'validation_failed',
+      field,
+    });
   });
 
   test('of a change that is not there says so', async () => {
-    await expect(approveChange(world.database, { change_id: 'prc_x', by: 'Li', reason: 'x' }, now())).rejects.toMatchObject({
+    await expect(
+      approveChange(world.database, { change_id: 'prc_x', by: 'Li', reason: 'x' }, now()),
+    ).rejects.toMatchObject({
       code: 'not_found',
     });
   });
@@ -120,7 +156,9 @@ test('while a change waits, the old cost is used under a ceiling that the suppli
   world.simulators.a!.setProduct({ product: 'code-10', kind: 'code', cost_e4: 120_000, stock: null });
   const { order } = await world.place({ sku: 'card' });
   await world.idle();
-  expect(await world.attempts(order.order_id)).toMatchObject([{ state: 'refused', reason: 'cost_changed', cost_ceiling_e4: 99_960 }]);
+  expect(await world.attempts(order.order_id)).toMatchObject([
+    { state: 'refused', reason: 'cost_changed', cost_ceiling_e4: 99_960 },
+  ]);
   expect(world.simulators.a!.books().orders).toBe(0);
 });
 
@@ -162,7 +200,9 @@ describe('limits', () => {
     await set('all', '*', { rise_max_bp: 300 });
     world.clock.advance(1);
     await set('all', '*', { fall_max_bp: 500 });
-    expect(await currentPolicies(world.database.read)).toMatchObject([{ scope: 'all', rise_max_bp: 300, fall_max_bp: 500, set_by: 'Li' }]);
+    expect(await currentPolicies(world.database.read)).toMatchObject([
+      { scope: 'all', rise_max_bp: 300, fall_max_bp: 500, set_by: 'Li' },
+    ]);
     expect(await world.database.read('cost_policies').count({ n: '*' }).first()).toEqual({ n: 2 });
   });
 

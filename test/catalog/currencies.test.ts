@@ -49,7 +49,11 @@ describe('the table', () => {
   afterAll(() => test_database.close());
 
   const set = (rate: string, days_ago: number, more: object = {}) =>
-    setRate(test_database.database, { currency: 'USD', base: 'CNY', rate, as_of: NOW - days_ago * DAY, by: 'Li', ...more }, NOW);
+    setRate(
+      test_database.database,
+      { currency: 'USD', base: 'CNY', rate, as_of: NOW - days_ago * DAY, by: 'Li', ...more },
+      NOW,
+    );
 
   test('the newest rate that is young enough counts, and every one is kept', async () => {
     await set('7.00', 9);

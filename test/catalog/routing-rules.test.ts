@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { simulated, simulatedLike } from '../../adapters/simulated.js';
 import { setRate } from '../../src/catalog/currencies.js';
-import { type Candidate, costCeiling, RULES, rankCandidates, type Want } from '../../src/orders/routing.js';
+import { type Candidate, costCeiling, RULES, rankCandidates } from '../../src/orders/routing.js';
 import { CANDIDATE, WANT } from '../kit/candidates.js';
 import { makeWorld, type World } from '../kit/world.js';
 
@@ -51,7 +51,14 @@ test('the ceiling has a little room and ends at the price, in the candidate’s 
 });
 
 test('candidates are ranked by what they cost in the order’s currency', () => {
-  const dollars = { ...CANDIDATE, source: 'usd', cost_e4: 13_000, currency: 'USD', cost_compared_e4: 93_600, price_cap_e4: 13_888 };
+  const dollars = {
+    ...CANDIDATE,
+    source: 'usd',
+    cost_e4: 13_000,
+    currency: 'USD',
+    cost_compared_e4: 93_600,
+    price_cap_e4: 13_888,
+  };
   expect(rankCandidates([CANDIDATE, dollars], WANT).ranked.map(({ source }) => source)).toEqual(['usd', 'src_1']);
 });
 
@@ -72,7 +79,9 @@ describe('with real orders', () => {
     const { order } = await world.place({ sku: 'card' });
     const { state } = await world.runUntilRest(order.order_id);
     const events = await world.events(order.order_id);
-    const { skipped } = JSON.parse(events.find(({ type }) => type === 'sources_exhausted' || type === 'attempt_planned')!.data) as {
+    const { skipped } = JSON.parse(
+      events.find(({ type }) => type === 'sources_exhausted' || type === 'attempt_planned')!.data,
+    ) as {
       skipped: { account: string; rule: string }[];
     };
     const of_suppliers = skipped.filter(({ account }) => account !== 'vault');
@@ -100,7 +109,9 @@ describe('with real orders', () => {
   });
 
   test('a source in another currency is bought at the rate, under a ceiling in its own currency', async () => {
-    const simulator = await world.addSupplier('usd', { simulator: { currency: 'USD', products: [{ product: 'code-10', kind: 'code', cost_e4: 13_600, stock: null }] } });
+    const simulator = await world.addSupplier('usd', {
+      simulator: { currency: 'USD', products: [{ product: 'code-10', kind: 'code', cost_e4: 13_600, stock: null }] },
+    });
     const source = await world.addSource('card', 'usd', { cost_e4: 13_600 });
     await world.database.write('sources').where({ source }).update({ currency: 'USD' });
     expect(await buy()).toEqual({ state: 'failed', skipped: 'usd: cost_covered' });

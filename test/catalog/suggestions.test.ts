@@ -8,9 +8,24 @@ let world: World;
 beforeEach(async () => {
   world = await makeWorld();
   await world.addSupplier('a');
-  await addSku('STEAM-CN-50', 'Steam 钱包充值卡 50元', { brand: 'Steam', region: 'CN', face_value_e4: 500_000, face_currency: 'CNY' });
-  await addSku('STEAM-CN-100', 'Steam 钱包充值卡 100元', { brand: 'Steam', region: 'CN', face_value_e4: 1_000_000, face_currency: 'CNY' });
-  await addSku('STEAM-US-50', 'Steam Wallet 50 USD', { brand: 'Steam', region: 'US', face_value_e4: 500_000, face_currency: 'USD' });
+  await addSku('STEAM-CN-50', 'Steam 钱包充值卡 50元', {
+    brand: 'Steam',
+    region: 'CN',
+    face_value_e4: 500_000,
+    face_currency: 'CNY',
+  });
+  await addSku('STEAM-CN-100', 'Steam 钱包充值卡 100元', {
+    brand: 'Steam',
+    region: 'CN',
+    face_value_e4: 1_000_000,
+    face_currency: 'CNY',
+  });
+  await addSku('STEAM-US-50', 'Steam Wallet 50 USD', {
+    brand: 'Steam',
+    region: 'US',
+    face_value_e4: 500_000,
+    face_currency: 'USD',
+  });
   await addSku('VIDEO-MONTH', '腾讯视频会员 月卡', {});
 });
 afterEach(async () => {
@@ -19,16 +34,29 @@ afterEach(async () => {
 
 async function addSku(sku: string, name: string, cells: object): Promise<void> {
   await world.addSku(sku, { vault_rank: 'never' });
-  await world.database.write('skus').where({ sku }).update({ name, ...cells });
+  await world.database
+    .write('skus')
+    .where({ sku })
+    .update({ name, ...cells });
 }
 
 async function listed(product: string, name: string, more: Partial<Offer> = {}): Promise<void> {
   const cost = { amount_e4: 480_000, currency: 'CNY' };
-  await world.gateway.catalog.sweeper.receiveOffer('a', { product, name, kind: 'code', cost, stock: 5, available: true, ...more });
+  await world.gateway.catalog.sweeper.receiveOffer('a', {
+    product,
+    name,
+    kind: 'code',
+    cost,
+    stock: 5,
+    available: true,
+    ...more,
+  });
 }
 
 const suggested = async (product: string) =>
-  (await listUnmapped(world.database.read, { limit: 50 })).find((row) => row.product === product)?.suggestions.map(({ sku }) => sku);
+  (await listUnmapped(world.database.read, { limit: 50 }))
+    .find((row) => row.product === product)
+    ?.suggestions.map(({ sku }) => sku);
 
 describe('a suggestion', () => {
   test('follows face value, brand and region, and says so', async () => {
@@ -36,7 +64,11 @@ describe('a suggestion', () => {
     const [row] = await listUnmapped(world.database.read, { account: 'a', limit: 10 });
     expect(row!.suggestions).toHaveLength(1);
     expect(row!.suggestions[0]).toMatchObject({ sku: 'STEAM-CN-50' });
-    expect(row!.suggestions[0]!.because.slice(0, 3)).toEqual(['the same face value, 50 CNY', 'the same brand, Steam', 'the same region, CN']);
+    expect(row!.suggestions[0]!.because.slice(0, 3)).toEqual([
+      'the same face value, 50 CNY',
+      'the same brand, Steam',
+      'the same region, CN',
+    ]);
   });
 
   test('reads denominations and words from the name where nothing else is said', async () => {
@@ -69,12 +101,22 @@ describe('a suggestion', () => {
 describe('a person', () => {
   test('accepts: the source is bought from once the sweep has judged its cost', async () => {
     await listed('code-10', 'Gift code 10');
-    const { source } = await acceptMapping(world.database, { account: 'a', product: 'code-10', sku: 'VIDEO-MONTH', by: 'Li' }, world.clock.now());
+    const { source } = await acceptMapping(
+      world.database,
+      { account: 'a', product: 'code-10', sku: 'VIDEO-MONTH', by: 'Li' },
+      world.clock.now(),
+    );
     expect(await suggested('code-10')).toBeUndefined();
-    expect(await world.database.read('sources').where({ source }).first()).toMatchObject({ accepted_by: 'Li', cost_e4: null });
+    expect(await world.database.read('sources').where({ source }).first()).toMatchObject({
+      accepted_by: 'Li',
+      cost_e4: null,
+    });
     world.clock.advance(1_000);
     await world.gateway.jobs.runNow('sweep_offers');
-    expect(await world.database.read('sources').where({ source }).first()).toMatchObject({ cost_e4: 98_000, currency: 'CNY' });
+    expect(await world.database.read('sources').where({ source }).first()).toMatchObject({
+      cost_e4: 98_000,
+      currency: 'CNY',
+    });
     const { order } = await world.place({ sku: 'VIDEO-MONTH' });
     expect((await world.runUntilRest(order.order_id)).state).toBe('delivered');
   });
@@ -95,7 +137,9 @@ describe('a person', () => {
   ])('cannot accept %s', async (_, wanted, code) => {
     await listed('1', 'Steam 钱包充值卡 50元');
     await listed('r', 'Phone 50', { kind: 'recharge' });
-    await expect(acceptMapping(world.database, { account: 'a', ...wanted }, world.clock.now())).rejects.toMatchObject({ code });
+    await expect(acceptMapping(world.database, { account: 'a', ...wanted }, world.clock.now())).rejects.toMatchObject({
+      code,
+    });
   });
 
   test('cannot accept twice', async () => {

@@ -15,7 +15,14 @@ let world: World;
 let simulator: Simulator;
 
 function product(at: number, changes: Partial<ShopProduct> = {}): ShopProduct {
-  return { product: `p-${String(at).padStart(4, '0')}`, kind: 'code', cost_e4: 100_000 + at, stock: 10, name: `Card ${at}`, ...changes };
+  return {
+    product: `p-${String(at).padStart(4, '0')}`,
+    kind: 'code',
+    cost_e4: 100_000 + at,
+    stock: 10,
+    name: `Card ${at}`,
+    ...changes,
+  };
 }
 
 beforeEach(async () => {
@@ -30,8 +37,10 @@ afterEach(async () => {
 
 const sweep = () => world.gateway.jobs.runNow('sweep_offers');
 const offers = (): Promise<OfferRow[]> => world.database.read('offers').orderBy('product');
-const state = async (): Promise<SweepRow> => (await world.database.read('sweeps').where({ account: 'a' }).first()) as SweepRow;
-const source = async (name: string): Promise<SourceRow> => (await world.database.read('sources').where({ product: name }).first()) as SourceRow;
+const state = async (): Promise<SweepRow> =>
+  (await world.database.read('sweeps').where({ account: 'a' }).first()) as SweepRow;
+const source = async (name: string): Promise<SourceRow> =>
+  (await world.database.read('sources').where({ product: name }).first()) as SourceRow;
 
 /** Runs the cold sweep once more, as its hour has come. */
 async function again(): Promise<void> {
@@ -49,8 +58,22 @@ describe('a whole list', () => {
     await sweep();
     const rows = await offers();
     expect(rows).toHaveLength(120);
-    expect(rows[7]).toMatchObject({ account: 'a', product: 'p-0007', name: 'Card 7', cost_e4: 100_007, currency: 'CNY', stock: 10, status: 'listed' });
-    expect(await state()).toMatchObject({ offers_count: 120, cursor: null, run_started_at: null, owner: null, failures: 0 });
+    expect(rows[7]).toMatchObject({
+      account: 'a',
+      product: 'p-0007',
+      name: 'Card 7',
+      cost_e4: 100_007,
+      currency: 'CNY',
+      stock: 10,
+      status: 'listed',
+    });
+    expect(await state()).toMatchObject({
+      offers_count: 120,
+      cursor: null,
+      run_started_at: null,
+      owner: null,
+      failures: 0,
+    });
     expect(await world.database.read('offer_pages').count({ n: '*' }).first()).toEqual({ n: 3 });
   });
 
@@ -98,7 +121,10 @@ describe('a whole list', () => {
   test('restates what an order learned since, but never with a reading older than that', async () => {
     await map(1);
     await sweep();
-    await world.database.write('sources').where({ product: 'p-0001' }).update({ stock: 0, seen_at: world.clock.now() + 1 });
+    await world.database
+      .write('sources')
+      .where({ product: 'p-0001' })
+      .update({ stock: 0, seen_at: world.clock.now() + 1 });
     const { sweeper } = world.gateway.catalog;
     const offer: Offer = { product: 'p-0001', name: 'Card 1', kind: 'code', cost: null, stock: 10, available: true };
     await sweeper.receiveOffer('a', offer);
@@ -114,18 +140,32 @@ describe('a list that is not to be believed', () => {
     await map(1);
     await sweep();
     const empty = await world.addSupplier('empty', { simulator: { products: [] } });
-    await world.database.write('accounts').where({ account: 'a' }).update({ base_url: empty.url, updated_at: world.clock.now() + 1 });
+    await world.database
+      .write('accounts')
+      .where({ account: 'a' })
+      .update({ base_url: empty.url, updated_at: world.clock.now() + 1 });
     await again();
-    expect(await state()).toMatchObject({ offers_count: 120, failures: 1, last_result: 'refused: 0 offers where there were 120' });
+    expect(await state()).toMatchObject({
+      offers_count: 120,
+      failures: 1,
+      last_result: 'refused: 0 offers where there were 120',
+    });
     expect((await offers()).filter((row) => row.account === 'a' && row.status === 'listed')).toHaveLength(120);
     expect(await source('p-0001')).toMatchObject({ stock: 10 });
-    expect(await readAccountEvents(world.database.read, 'a', 10)).toMatchObject([{ type: 'list_refused', data: '{"count":0,"before":120}' }]);
+    expect(await readAccountEvents(world.database.read, 'a', 10)).toMatchObject([
+      { type: 'list_refused', data: '{"count":0,"before":120}' },
+    ]);
   });
 
   test('that has halved is refused until a person believes it', async () => {
     await sweep();
-    const half = await world.addSupplier('half', { simulator: { products: Array.from({ length: 60 }, (_, at) => product(at)) } });
-    await world.database.write('accounts').where({ account: 'a' }).update({ base_url: half.url, updated_at: world.clock.now() + 1 });
+    const half = await world.addSupplier('half', {
+      simulator: { products: Array.from({ length: 60 }, (_, at) => product(at)) },
+    });
+    await world.database
+      .write('accounts')
+      .where({ account: 'a' })
+      .update({ base_url: half.url, updated_at: world.clock.now() + 1 });
     const listed = async () => (await offers()).filter((row) => row.account === 'a' && row.status === 'listed').length;
     await again();
     expect(await listed()).toBe(120);
@@ -136,24 +176,36 @@ describe('a list that is not to be believed', () => {
     expect(await state()).toMatchObject({ offers_count: 60, failures: 0 });
   });
 
-  test.each(['garbage', 'maintenance', 'bad_gateway'])('that breaks off with %s goes on later where it was', async (fault) => {
-    const first = world.gateway.catalog.sweeper;
-    simulator.fault(fault, { endpoint: 'offers' });
-    await sweep();
-    expect(await state()).toMatchObject({ failures: 1, offers_count: null, owner: null });
-    expect(await sweep()).toBe(0);
-    world.clock.advance(60_000);
-    await first.runDue();
-    expect(await state()).toMatchObject({ failures: 0, offers_count: 120 });
-  });
+  test.each(['garbage', 'maintenance', 'bad_gateway'])(
+    'that breaks off with %s goes on later where it was',
+    async (fault) => {
+      const first = world.gateway.catalog.sweeper;
+      simulator.fault(fault, { endpoint: 'offers' });
+      await sweep();
+      expect(await state()).toMatchObject({ failures: 1, offers_count: null, owner: null });
+      expect(await sweep()).toBe(0);
+      world.clock.advance(60_000);
+      await first.runDue();
+      expect(await state()).toMatchObject({ failures: 0, offers_count: 120 });
+    },
+  );
 });
 
 describe('after a crash', () => {
   test('another process takes the sweep over when the lease has run out, and goes on at its cursor', async () => {
     await sweep();
     // As it stands when a process dies after two of three pages.
-    const died = { owner: 'dead', until: world.clock.now() + 120_000, cursor: '3', pages_done: 2, run_started_at: world.clock.now() };
-    await world.database.write('sweeps').where({ account: 'a' }).update({ ...died, next_at: 0 });
+    const died = {
+      owner: 'dead',
+      until: world.clock.now() + 120_000,
+      cursor: '3',
+      pages_done: 2,
+      run_started_at: world.clock.now(),
+    };
+    await world.database
+      .write('sweeps')
+      .where({ account: 'a' })
+      .update({ ...died, next_at: 0 });
     const other = world.another();
     expect(await other.jobs.runNow('sweep_offers')).toBe(0);
     world.clock.advance(120_000);
@@ -165,7 +217,10 @@ describe('after a crash', () => {
     simulator.latency_ms = 150;
     const running = sweep();
     await until(async () => (await state())?.owner !== null && (await state()) !== undefined);
-    await world.database.write('sweeps').where({ account: 'a' }).update({ owner: 'thief', until: world.clock.now() + 120_000 });
+    await world.database
+      .write('sweeps')
+      .where({ account: 'a' })
+      .update({ owner: 'thief', until: world.clock.now() + 120_000 });
     await running;
     expect(await offers()).toHaveLength(0);
     expect(await state()).toMatchObject({ owner: 'thief', swept_at: null });
@@ -242,7 +297,13 @@ describe('costs under guard', () => {
 
   test('a change within the limits is applied, and kept with the rule that did', async () => {
     expect(await listChanges(world.database.read, { account: 'a' })).toMatchObject([
-      { old_cost_e4: 100_000, new_cost_e4: 100_001, state: 'applied', rule: 'within_limits', decided_by: 'rule:within_limits' },
+      {
+        old_cost_e4: 100_000,
+        new_cost_e4: 100_001,
+        state: 'applied',
+        rule: 'within_limits',
+        decided_by: 'rule:within_limits',
+      },
     ]);
   });
 
@@ -251,7 +312,9 @@ describe('costs under guard', () => {
     await again();
     await again();
     expect(await source('p-0001')).toMatchObject({ cost_e4: 100_001, cost_state: 'pending', offered_cost_e4: 130_000 });
-    expect(await listPending(world.database.read)).toMatchObject([{ new_cost_e4: 130_000, rule: 'rise_above_limit', change_bp: 3_000, impact_e4: 0 }]);
+    expect(await listPending(world.database.read)).toMatchObject([
+      { new_cost_e4: 130_000, rule: 'rise_above_limit', change_bp: 3_000, impact_e4: 0 },
+    ]);
   });
 
   test('a jump that is taken back settles by itself, and a newer one inherits the day of the first', async () => {
@@ -260,12 +323,16 @@ describe('costs under guard', () => {
     const [first] = await listPending(world.database.read);
     simulator.setProduct(product(1, { cost_e4: 140_000 }));
     await again();
-    expect(await listPending(world.database.read)).toMatchObject([{ new_cost_e4: 140_000, expires_at: first!.expires_at }]);
+    expect(await listPending(world.database.read)).toMatchObject([
+      { new_cost_e4: 140_000, expires_at: first!.expires_at },
+    ]);
     simulator.setProduct(product(1, { cost_e4: 100_001 }));
     await again();
     expect(await listPending(world.database.read)).toEqual([]);
     expect(await source('p-0001')).toMatchObject({ cost_e4: 100_001, cost_state: 'settled', offered_cost_e4: null });
-    const states = (await listChanges(world.database.read, { account: 'a' })).map(({ state: s, decided_by }) => `${s} ${decided_by}`);
+    const states = (await listChanges(world.database.read, { account: 'a' })).map(
+      ({ state: s, decided_by }) => `${s} ${decided_by}`,
+    );
     expect(states).toEqual(['superseded rule:back_again', 'superseded rule:newer_cost', 'applied rule:within_limits']);
   });
 
@@ -287,7 +354,14 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
 
 test('an offer that is none is left out and counted', async () => {
   const { sweeper } = world.gateway.catalog;
-  const offer: Offer = { product: 'x'.repeat(129), name: 'long', kind: 'code', cost: null, stock: null, available: true };
+  const offer: Offer = {
+    product: 'x'.repeat(129),
+    name: 'long',
+    kind: 'code',
+    cost: null,
+    stock: null,
+    available: true,
+  };
   expect(await sweeper.receiveOffer('a', offer)).toMatchObject({ offers_written: 0, malformed: 1 });
   expect(await atomic(world.database, 'test', (trx) => trx('offers'))).toEqual([]);
 });

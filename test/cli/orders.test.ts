@@ -1,4 +1,4 @@
-// Orders, held orders, the vault, suppliers' accounts: the commands as real processes on the database of a gateway. One
+// Orders, held orders, suppliers' accounts: the commands as real processes on the database of a gateway. One
 // world for all, because a command takes long enough: each test has SKUs and suppliers of its own.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { makeWorld, type World } from '../kit/world.js';
@@ -10,7 +10,7 @@ let sku: string;
 let account: string;
 let tests = 0;
 beforeAll(async () => {
-  world = await makeWorld();
+  world = await makeWorld({ journal: true });
   env = environmentOf(world);
 });
 afterAll(async () => {
@@ -34,49 +34,6 @@ interface Order {
 }
 
 const DECISION = ['--by', 'li', '--reason', 'they told us', '--evidence', 'ticket 17'];
-
-describe('vault', () => {
-  beforeEach(() => world.addSku(sku));
-
-  const deposit = (args: string[], input: string) =>
-    run(['--json', 'vault', 'deposit', '-', '--sku', sku, ...args], { env, input });
-
-  test('deposit only tries unless --commit, with the verdicts of the real thing', async () => {
-    const tried = await deposit([], 'AAA-1\nAAA-2,1234\n\nAAA-1\n');
-    expect(tried.code).toBe(8);
-    expect(JSON.parse(tried.stdout)).toMatchObject({
-      committed: false,
-      batch_id: null,
-      deposited: 2,
-      duplicates: [{ line: 4 }],
-    });
-    expect(tried.stdout + tried.stderr).not.toContain('AAA');
-    expect(await data(['vault', 'stock', sku], { env })).toMatchObject([{ available: 0 }]);
-  });
-
-  test('deposit --commit puts them into stock, once, exactly as they stand', async () => {
-    const first = await deposit(['--commit', '--total-cost', '19.5001'], 'AAA-1\n  AAA 2 ,"p,1"\r\n');
-    expect([first.code, JSON.parse(first.stdout).deposited]).toEqual([0, 2]);
-    const again = await deposit(['--commit'], 'AAA-1\nAAA-3\n');
-    expect(again.code).toBe(8);
-    expect(JSON.parse(again.stdout)).toMatchObject({ deposited: 1, duplicates: [{ line: 1, state: 'available' }] });
-    expect(await data(['vault', 'stock'], { env })).toContainEqual(expect.objectContaining({ sku, available: 3 }));
-    const { order } = await world.place({ sku, quantity: 2 });
-    expect(await world.codes(order.order_id)).toEqual(['AAA-1', '  AAA 2 ']);
-  });
-
-  test.each([
-    ['a SKU that is not there', ['--sku', 'none'], 'A\n', 6],
-    ['a cost that is no amount', ['--total-cost', '1,5'], 'A\n', 2],
-    ['no code at all', [], '\n\n', 2],
-    ['too many columns', [], 'A,B,C,D\n', 2],
-    ['an open quote', [], '"A\n', 2],
-  ])('deposit refuses %s', async (_what, args, input, code) => {
-    const result = await run(['vault', 'deposit', '-', '--sku', sku, ...args], { env, input });
-    expect(result.code).toBe(code);
-    expect(result.stderr).toMatch(/field: [\s\S]*fix: /);
-  });
-});
 
 describe('order', () => {
   test('place delivers from the vault; the same external id again is the same order', async () => {

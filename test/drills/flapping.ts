@@ -48,7 +48,7 @@ export async function run(size: FlapSize): Promise<DrillReport> {
 
     const second_passes = async (): Promise<void> => {
       for (let at = 0; at < size.orders_a_second; at++)
-        await placeOne(world, placed % 2 ? second : world.gateway, placed++);
+        await placeOne(placed % 2 ? second : world.gateway, placed++);
       await world.idle();
       world.clock.advance(1_000);
       for (const gateway of [world.gateway, second]) {
@@ -90,7 +90,7 @@ async function setUp(world: World): Promise<void> {
   await world.addSource('airtime', 'steady', { priority: 2 });
 }
 
-async function placeOne(world: World, gateway: World['gateway'], at: number): Promise<void> {
+async function placeOne(gateway: World['gateway'], at: number): Promise<void> {
   await gateway.orders.place({
     storefront: 'mall',
     request: {

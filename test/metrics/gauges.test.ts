@@ -1,6 +1,7 @@
 // The figures of the database as gauges: right, by one elected process, and gone when they would lie.
 import { afterEach, expect, test } from '@jest/globals';
 import type { Gateway } from '../../src/main.js';
+import { QUEUES } from '../../src/metric-words.js';
 import { makeWorld, type World } from '../kit/world.js';
 import { readScrape, type Scrape } from './scrape.js';
 
@@ -208,6 +209,8 @@ test('a broken promise of the vault is counted once, and again only if there are
   await world.deposit('gift', ['A-1', 'A-2', 'A-3']);
   await world.gateway.jobs.runNow('gauges');
   const violations = async () => {
+    world.clock.advance(10_000);
+    await world.gateway.jobs.runNow('gauges');
     await world.gateway.jobs.runNow('verify_vault');
     return (await scrape(world.gateway)).value('kamigate_vault_invariant_violations_total', { check: 'issued_state' });
   };
@@ -216,4 +219,11 @@ test('a broken promise of the vault is counted once, and again only if there are
   await world.database.write('codes').where({ code_id: code.code_id }).update({ state: 'issued' });
   expect(await violations()).toBe(1);
   expect(await violations()).toBe(1);
+});
+
+test('every job of the table has its name in the set of queues', async () => {
+  world = await makeWorld({ options: { alerts: { url: 'http://127.0.0.1:9/', format: 'generic', secret: null } } });
+  expect(
+    Object.keys(world.gateway.jobs.lastRuns()).filter((name) => !(QUEUES as readonly string[]).includes(name)),
+  ).toEqual([]);
 });

@@ -1,17 +1,27 @@
 // What is known of a supplier's health: what counts, how it is forgotten, when traffic leaves and how it comes back; and
 // that processes share it.
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { afterSign, answered, decayed, type HealthRow, healthFacts, newHealth, type Sign, silent, signOf } from '../../src/orders/health.js';
+import { atomic } from '../../src/db/atomic.js';
+import {
+  afterSign,
+  answered,
+  decayed,
+  type HealthRow,
+  healthFacts,
+  newHealth,
+  type Sign,
+  signOf,
+  silent,
+} from '../../src/orders/health.js';
 import type { News } from '../../src/orders/settling.js';
 import type { AttemptRow } from '../../src/orders/store.js';
-import { atomic } from '../../src/db/atomic.js';
 import { makeWorld, type World } from '../kit/world.js';
 
 const START = Date.UTC(2026, 0, 1);
 const PHONE = { account: '13900001111' };
 
 /** The row after these signs, `every_ms` apart; each took a second. */
-function after(signs: Sign[], row: HealthRow = newHealth('a', 'code', START), every_ms = 1_000): HealthRow {
+function rowAfter(signs: Sign[], row: HealthRow = newHealth('a', 'code', START), every_ms = 1_000): HealthRow {
   return signs.reduce((before, sign, at) => {
     const now = row.as_of + (at + 1) * every_ms;
     return afterSign(before, { sign, sent_at: now - 1_000, at: now });
@@ -21,7 +31,7 @@ const many = (sign: Sign, times: number): Sign[] => Array.from({ length: times }
 
 describe('the counts', () => {
   test('half is forgotten in half an hour, and the mean latency stays what it was', () => {
-    const row = after(many('good', 20), undefined, 0);
+    const row = rowAfter(many('good', 20), undefined, 0);
     const later = decayed(row, row.as_of + 30 * 60_000);
     expect(later.good).toBeCloseTo(row.good / 2, 6);
     expect(later.good_ms / later.good).toBeCloseTo(row.good_ms / row.good, 6);
@@ -29,11 +39,11 @@ describe('the counts', () => {
 
   test('a supplier nobody has heard of is assumed to deliver, and known to be unknown', () => {
     expect(healthFacts(undefined, START)).toMatchObject({ health: 'well', success_rate: 0.95, has_evidence: false });
-    expect(healthFacts(after(many('good', 20), undefined, 100), START + 2_000).has_evidence).toBe(true);
+    expect(healthFacts(rowAfter(many('good', 20), undefined, 100), START + 2_000).has_evidence).toBe(true);
   });
 
   test('the rate follows faults and deliveries, the latency deliveries alone', () => {
-    const row = after([...many('good', 80), ...many('fault', 4), ...many('good', 16)], undefined, 10);
+    const row = rowAfter([...many('good', 80), ...many('fault', 4), ...many('good', 16)], undefined, 10);
     const { success_rate, latency_ms } = healthFacts(row, row.as_of);
     expect(success_rate).toBeCloseTo(0.96, 1);
     expect(latency_ms).toBeCloseTo(1_020, -2);
@@ -42,33 +52,36 @@ describe('the counts', () => {
 
 describe('leaving a supplier', () => {
   test('five faults in a row are enough, four are not', () => {
-    expect(after(many('fault', 4)).state).toBe('well');
-    expect(after(many('fault', 5)).state).toBe('ailing');
+    expect(rowAfter(many('fault', 4)).state).toBe('well');
+    expect(rowAfter(many('fault', 5)).state).toBe('ailing');
   });
 
   test('a business no in between shows that it works', () => {
-    expect(after([...many('fault', 4), 'alive', ...many('fault', 4)], undefined, 60_000).state).toBe('well');
+    expect(rowAfter([...many('fault', 4), 'alive', ...many('fault', 4)], undefined, 60_000).state).toBe('well');
   });
 
-  test.each([1, 10, 100])('at %i orders a second an outage is seen within ten seconds, however good it was before', (rate) => {
-    let row = after(many('good', 60 * rate), undefined, 1_000 / rate);
-    const began_at = row.as_of;
-    // One in three still gets through, so that no row of faults tells.
-    for (let at = 1; row.state === 'well' && at <= 10 * rate; at++) {
-      const now = began_at + (at * 1_000) / rate;
-      row = afterSign(row, { sign: at % 3 === 0 ? 'good' : 'fault', sent_at: now, at: now });
-    }
-    expect(row.state).toBe('ailing');
-  });
+  test.each([1, 10, 100])(
+    'at %i orders a second an outage is seen within ten seconds, however good it was before',
+    (rate) => {
+      let row = rowAfter(many('good', 60 * rate), undefined, 1_000 / rate);
+      const began_at = row.as_of;
+      // One in three still gets through, so that no row of faults tells.
+      for (let at = 1; row.state === 'well' && at <= 10 * rate; at++) {
+        const now = began_at + (at * 1_000) / rate;
+        row = afterSign(row, { sign: at % 3 === 0 ? 'good' : 'fault', sent_at: now, at: now });
+      }
+      expect(row.state).toBe('ailing');
+    },
+  );
 
   test('now and then a fault changes nothing', () => {
     const signs = Array.from({ length: 1_000 }, (_, at): Sign => (at % 4 === 0 ? 'fault' : 'good'));
-    expect(after(signs, undefined, 100).state).toBe('well');
+    expect(rowAfter(signs, undefined, 100).state).toBe('well');
   });
 });
 
 describe('coming back', () => {
-  const ailing = after(many('fault', 5));
+  const ailing = rowAfter(many('fault', 5));
 
   test('begins after a pause that doubles with every question that comes to nothing, up to a minute', () => {
     expect(ailing.probe_at).toBe(ailing.as_of + 5_000);
@@ -84,15 +97,20 @@ describe('coming back', () => {
   test('takes a question and two good purchases', () => {
     const probing = answered(ailing, ailing.probe_at!);
     expect(healthFacts(probing, probing.as_of + 60_000)).toMatchObject({ health: 'probing', may_probe: true });
-    const first = after(['good'], probing, 10_000);
+    const first = rowAfter(['good'], probing, 10_000);
     expect(first).toMatchObject({ state: 'probing', probes_good: 1 });
-    expect(after(['good'], first, 10_000)).toMatchObject({ state: 'well', recent_faults: 0, faults_in_row: 0, pause_ms: 0 });
-    expect(after(['alive'], first, 10_000).state).toBe('well');
+    expect(rowAfter(['good'], first, 10_000)).toMatchObject({
+      state: 'well',
+      recent_faults: 0,
+      faults_in_row: 0,
+      pause_ms: 0,
+    });
+    expect(rowAfter(['alive'], first, 10_000).state).toBe('well');
   });
 
   test('one fault on trial ends the trial, with a longer pause', () => {
     const probing = answered(ailing, ailing.probe_at!);
-    const failed = after(['good', 'fault'], probing, 10_000);
+    const failed = rowAfter(['good', 'fault'], probing, 10_000);
     expect(failed).toMatchObject({ state: 'ailing', pause_ms: 10_000, probe_at: failed.as_of + 10_000 });
   });
 
@@ -102,8 +120,11 @@ describe('coming back', () => {
       const late = afterSign(probing, { sign, sent_at: START + 59_000, at: START + 61_000 });
       expect(late).toMatchObject({ state: 'probing', probes_good: 0 });
     }
-    const well = after(['good', 'good'], probing, 10_000);
-    const slow = Array.from({ length: 20 }).reduce<HealthRow>((row) => afterSign(row, { sign: 'fault', sent_at: START, at: well.as_of + 1 }), well);
+    const well = rowAfter(['good', 'good'], probing, 10_000);
+    const slow = Array.from({ length: 20 }).reduce<HealthRow>(
+      (row) => afterSign(row, { sign: 'fault', sent_at: START, at: well.as_of + 1 }),
+      well,
+    );
     expect(slow.state).toBe('well');
   });
 });
@@ -111,21 +132,80 @@ describe('coming back', () => {
 describe('what counts', () => {
   const attempt = (state: AttemptRow['state'], reason: string | null = null) => ({ state, reason }) as AttemptRow;
   const TALK = { verb: 'place', at: 0, duration_ms: 1, outcome: '', exchanges: '' } as const;
-  const answer = (found: News['found'], more: Partial<News> = {}): News => ({ via: 'answer', found, transcript: TALK, ...more });
+  const answer = (found: News['found'], more: Partial<News> = {}): News => ({
+    via: 'answer',
+    found,
+    transcript: TALK,
+    ...more,
+  });
 
   test.each<[string, Sign | null, AttemptRow, AttemptRow, News]>([
     ['a delivery', 'good', attempt('sent'), attempt('delivered'), answer({ outcome: 'delivered' })],
-    ['a delivery by callback', 'good', attempt('accepted'), attempt('delivered'), { via: 'callback', found: { outcome: 'delivered' } }],
+    [
+      'a delivery by callback',
+      'good',
+      attempt('accepted'),
+      attempt('delivered'),
+      { via: 'callback', found: { outcome: 'delivered' } },
+    ],
     ['an acceptance', 'alive', attempt('sent'), attempt('accepted'), answer({ outcome: 'accepted' })],
-    ['"sold out"', 'alive', attempt('sent'), attempt('refused'), answer({ outcome: 'refused', reason: 'out_of_stock' })],
-    ['maintenance', 'fault', attempt('sent'), attempt('refused'), answer({ outcome: 'refused', reason: 'maintenance' })],
+    [
+      '"sold out"',
+      'alive',
+      attempt('sent'),
+      attempt('refused'),
+      answer({ outcome: 'refused', reason: 'out_of_stock' }),
+    ],
+    [
+      'maintenance',
+      'fault',
+      attempt('sent'),
+      attempt('refused'),
+      answer({ outcome: 'refused', reason: 'maintenance' }),
+    ],
     ['silence', 'fault', attempt('sent'), attempt('unknown'), answer({ outcome: 'unknown', doubt: 'deadline' })],
-    ['a word nobody knows', null, attempt('sent'), attempt('unknown'), answer({ outcome: 'unknown', doubt: 'unmapped' })],
-    ['a refused connection', 'fault', attempt('sent'), attempt('refused'), answer({ outcome: 'refused', reason: 'not_sent' })],
-    ['our own open breaker', null, attempt('planned'), attempt('refused'), answer({ outcome: 'refused', reason: 'not_sent' }, { transcript: null })],
-    ['our own crash', null, attempt('sent'), attempt('unknown'), { via: 'restart', found: { outcome: 'unknown', doubt: 'crashed' } }],
-    ['silence that was a delivery after all', null, attempt('unknown'), attempt('delivered'), { via: 'lookup', found: { outcome: 'delivered' } }],
-    ['a person’s word', null, attempt('accepted'), attempt('delivered'), { via: 'operator', found: { outcome: 'delivered' } }],
+    [
+      'a word nobody knows',
+      null,
+      attempt('sent'),
+      attempt('unknown'),
+      answer({ outcome: 'unknown', doubt: 'unmapped' }),
+    ],
+    [
+      'a refused connection',
+      'fault',
+      attempt('sent'),
+      attempt('refused'),
+      answer({ outcome: 'refused', reason: 'not_sent' }),
+    ],
+    [
+      'our own open breaker',
+      null,
+      attempt('planned'),
+      attempt('refused'),
+      answer({ outcome: 'refused', reason: 'not_sent' }, { transcript: null }),
+    ],
+    [
+      'our own crash',
+      null,
+      attempt('sent'),
+      attempt('unknown'),
+      { via: 'restart', found: { outcome: 'unknown', doubt: 'crashed' } },
+    ],
+    [
+      'silence that was a delivery after all',
+      null,
+      attempt('unknown'),
+      attempt('delivered'),
+      { via: 'lookup', found: { outcome: 'delivered' } },
+    ],
+    [
+      'a person’s word',
+      null,
+      attempt('accepted'),
+      attempt('delivered'),
+      { via: 'operator', found: { outcome: 'delivered' } },
+    ],
     ['news that changes nothing', null, attempt('accepted'), attempt('accepted'), answer({ outcome: 'accepted' })],
   ])('%s: %s', (_what, sign, before, changed, news) => {
     expect(signOf(before, changed, news)).toBe(sign);
@@ -183,9 +263,18 @@ describe('with real orders', () => {
   test('two processes that write at once lose nothing', async () => {
     const other = world.another();
     for (const gateway of [world.gateway, other]) {
-      for (let at = 0; at < 50; at++) gateway.engine.health.note('b', 'recharge', { sign: 'good', sent_at: world.clock.now(), at: world.clock.now() });
+      for (let at = 0; at < 50; at++)
+        gateway.engine.health.note('b', 'recharge', {
+          sign: 'good',
+          sent_at: world.clock.now(),
+          at: world.clock.now(),
+        });
     }
-    await Promise.all([world.gateway.engine.health.write(), other.engine.health.write(), world.gateway.engine.health.write()]);
+    await Promise.all([
+      world.gateway.engine.health.write(),
+      other.engine.health.write(),
+      world.gateway.engine.health.write(),
+    ]);
     expect(await world.database.read('health').where({ account: 'b' }).first('good')).toEqual({ good: 100 });
     expect(await world.gateway.engine.health.write()).toBe(0);
   });
@@ -225,7 +314,8 @@ describe('with real orders', () => {
     await world.gateway.jobs.runNow('write_health');
     world.clock.advance(6_000);
     await world.gateway.jobs.runNow('probe_suppliers');
-    const claim = (gateway: World['gateway']) => atomic(world.database, 'claim', (trx) => gateway.engine.health.claimProbe(trx, 'a', 'recharge'));
+    const claim = (gateway: World['gateway']) =>
+      atomic(world.database, 'claim', (trx) => gateway.engine.health.claimProbe(trx, 'a', 'recharge'));
     expect(await claim(world.gateway)).toBe(true);
     const other = world.another();
     world.clock.advance(29_000);

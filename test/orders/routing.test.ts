@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import { lessMargin } from '../../src/orders/candidates.js';
 import { RANKINGS, STRATEGIES } from '../../src/orders/ranking.js';
 import { type Candidate, costCeiling, RULES, rankCandidates, reasonsOf, type Want } from '../../src/orders/routing.js';
-import { takeTurn, type Turns } from '../../src/orders/turns.js';
+import { type Turns, takeTurn } from '../../src/orders/turns.js';
 import { CANDIDATE, WANT } from '../kit/candidates.js';
 
 interface Case {
@@ -43,10 +43,26 @@ const CASES: Record<string, Case[]> = {
     { candidate: { served: { region: ['CN-GD'] } }, want: { recipient: { region: 'CN-GX' } }, kept: false },
     // A recipient that does not say where it is might be anywhere.
     { candidate: { served: { region: ['CN-GD'] } }, want: { recipient: {} }, kept: false },
-    { candidate: { served: { account_prefixes: ['134', '135'] } }, want: { recipient: { account: '13500001111' } }, kept: true },
-    { candidate: { served: { account_prefixes: ['134', '135'] } }, want: { recipient: { account: '13900001111' } }, kept: false },
-    { candidate: { served: { extra: { operator: ['mobile'] } } }, want: { recipient: { extra: { operator: 'mobile' } } }, kept: true },
-    { candidate: { served: { extra: { operator: ['mobile'] } } }, want: { recipient: { extra: { operator: 'unicom' } } }, kept: false },
+    {
+      candidate: { served: { account_prefixes: ['134', '135'] } },
+      want: { recipient: { account: '13500001111' } },
+      kept: true,
+    },
+    {
+      candidate: { served: { account_prefixes: ['134', '135'] } },
+      want: { recipient: { account: '13900001111' } },
+      kept: false,
+    },
+    {
+      candidate: { served: { extra: { operator: ['mobile'] } } },
+      want: { recipient: { extra: { operator: 'mobile' } } },
+      kept: true,
+    },
+    {
+      candidate: { served: { extra: { operator: ['mobile'] } } },
+      want: { recipient: { extra: { operator: 'unicom' } } },
+      kept: false,
+    },
     {
       candidate: { served: { region: ['CN-GD'], account_type: ['mobile'] } },
       want: { recipient: { region: 'CN-GD', account_type: 'landline' } },
@@ -66,11 +82,27 @@ const CASES: Record<string, Case[]> = {
     { candidate: { maintenance: NEW_YORK_SUNDAY }, want: at('06:30', '2026-07-05'), kept: false },
     { candidate: { maintenance: NEW_YORK_SUNDAY }, want: at('07:30', '2026-01-05'), kept: true },
     // Over the end of the week: Sunday evening to Monday morning.
-    { candidate: { maintenance: [{ from: '22:00', to: '06:00', zone: 'UTC', days: ['sun'] }] }, want: at('05:59', '2026-01-05'), kept: false },
-    { candidate: { maintenance: [{ from: '22:00', to: '06:00', zone: 'UTC', days: ['sun'] }] }, want: at('05:59', '2026-01-04'), kept: true },
+    {
+      candidate: { maintenance: [{ from: '22:00', to: '06:00', zone: 'UTC', days: ['sun'] }] },
+      want: at('05:59', '2026-01-05'),
+      kept: false,
+    },
+    {
+      candidate: { maintenance: [{ from: '22:00', to: '06:00', zone: 'UTC', days: ['sun'] }] },
+      want: at('05:59', '2026-01-04'),
+      kept: true,
+    },
     // The same time twice is a whole day.
-    { candidate: { maintenance: [{ from: '00:00', to: '00:00', zone: 'UTC', days: ['thu'] }] }, want: at('23:59'), kept: false },
-    { candidate: { maintenance: [{ from: '00:00', to: '00:00', zone: 'UTC', days: ['thu'] }] }, want: at('00:00', '2026-01-02'), kept: true },
+    {
+      candidate: { maintenance: [{ from: '00:00', to: '00:00', zone: 'UTC', days: ['thu'] }] },
+      want: at('23:59'),
+      kept: false,
+    },
+    {
+      candidate: { maintenance: [{ from: '00:00', to: '00:00', zone: 'UTC', days: ['thu'] }] },
+      want: at('00:00', '2026-01-02'),
+      kept: true,
+    },
   ],
   breaker_closed: [{ candidate: { breaker_open: true }, kept: false }, { kept: true }],
   healthy: [
@@ -124,9 +156,12 @@ describe.each(RULES)('rule $name', ({ name, because, keeps }) => {
     expect(because.length).toBeGreaterThan(10);
   });
 
-  test.each(CASES[name] ?? [{ kept: 'the rule has no test of its name' as never }])('%j', ({ candidate, want, kept }) => {
-    expect(keeps({ ...CANDIDATE, ...candidate }, { ...WANT, ...want })).toBe(kept);
-  });
+  test.each(CASES[name] ?? [{ kept: 'the rule has no test of its name' as never }])(
+    '%j',
+    ({ candidate, want, kept }) => {
+      expect(keeps({ ...CANDIDATE, ...candidate }, { ...WANT, ...want })).toBe(kept);
+    },
+  );
 });
 
 test('there is no test of a rule that is not in the table, and each rule is seen to take something away', () => {
@@ -140,7 +175,14 @@ test('what a rule takes away is named with the rule', () => {
   const decision = rankCandidates([{ ...CANDIDATE, health: 'ailing' }], WANT);
   expect(decision).toEqual({
     ranked: [],
-    skipped: [{ source: 'src_1', account: 'a', rule: 'healthy', because: RULES.find(({ name }) => name === 'healthy')!.because }],
+    skipped: [
+      {
+        source: 'src_1',
+        account: 'a',
+        rule: 'healthy',
+        because: RULES.find(({ name }) => name === 'healthy')!.because,
+      },
+    ],
   });
 });
 
@@ -161,7 +203,9 @@ function named(name: string, candidate: Partial<Candidate> = {}): Candidate {
   return { ...CANDIDATE, source: `src_${name}`, account: name, ...candidate, ...cost };
 }
 const order = (candidates: Candidate[], want: Partial<Want> = {}) =>
-  rankCandidates(candidates, { ...WANT, ...want }).ranked.map(({ account }) => account).join(' ');
+  rankCandidates(candidates, { ...WANT, ...want })
+    .ranked.map(({ account }) => account)
+    .join(' ');
 
 describe('ranking', () => {
   test('every strategy has a ranking', () => {
@@ -169,12 +213,21 @@ describe('ranking', () => {
   });
 
   test('priority: by priority, then cost, then source', () => {
-    const candidates = [named('d', { priority: 2, cost_e4: 1 }), named('c'), named('b'), named('a', { cost_e4: 97_000 })];
+    const candidates = [
+      named('d', { priority: 2, cost_e4: 1 }),
+      named('c'),
+      named('b'),
+      named('a', { cost_e4: 97_000 }),
+    ];
     expect(order(candidates)).toBe('d a b c');
   });
 
   test('cheapest: by cost in the order’s currency, then priority', () => {
-    const candidates = [named('a', { cost_e4: 99_000, priority: 1 }), named('b', { cost_e4: 97_000, priority: 9 }), named('c', { cost_e4: 97_000, priority: 3 })];
+    const candidates = [
+      named('a', { cost_e4: 99_000, priority: 1 }),
+      named('b', { cost_e4: 97_000, priority: 9 }),
+      named('c', { cost_e4: 97_000, priority: 3 }),
+    ];
     expect(order(candidates, { strategy: 'cheapest' })).toBe('c b a');
   });
 

@@ -15,11 +15,19 @@ beforeEach(async () => {
   for (const account of ['a', 'b', 'c']) await world.addSupplier(account);
   await world.addSku('airtime', { kind: 'recharge', quantity_max: 50 });
 });
-afterEach(() => world.close());
+afterEach(async () => {
+  await world.idle();
+  await world.close();
+});
 
-const change = (table: string, where: object, columns: object) => world.database.write(table).where(where).update(columns);
+const change = (table: string, where: object, columns: object) =>
+  world.database.write(table).where(where).update(columns);
 
-async function addSource(account: string, columns: object = {}, options: { cost_e4?: number; priority?: number } = {}): Promise<string> {
+async function addSource(
+  account: string,
+  columns: object = {},
+  options: { cost_e4?: number; priority?: number } = {},
+): Promise<string> {
   const source = await world.addSource('airtime', account, options);
   if (Object.keys(columns).length > 0) await change('sources', { source }, columns);
   return source;
@@ -49,7 +57,12 @@ async function place(gateway: World['gateway'], more: Partial<OrderRequest> = {}
 
 /** Account → units of first attempts. */
 async function split(): Promise<Record<string, number>> {
-  const rows = (await world.database.read('attempts').where({ number: 1 }).groupBy('account').select('account').sum({ units: 'quantity' })) as { account: string; units: number }[];
+  const rows = (await world.database
+    .read('attempts')
+    .where({ number: 1 })
+    .groupBy('account')
+    .select('account')
+    .sum({ units: 'quantity' })) as { account: string; units: number }[];
   return Object.fromEntries(rows.map(({ account, units }) => [account, Number(units)]));
 }
 
@@ -60,8 +73,12 @@ async function route(more: Partial<OrderRequest> = {}): Promise<string | null> {
 
 async function skippedBy(account: string, more: Partial<OrderRequest> = {}): Promise<string | undefined> {
   const order_id = await place(world.gateway, more);
-  const event = (await world.events(order_id)).find(({ type }) => type === 'attempt_planned' || type === 'sources_exhausted')!;
-  return (JSON.parse(event.data) as { skipped: { account: string; rule: string }[] }).skipped.find((each) => each.account === account)?.rule;
+  const event = (await world.events(order_id)).find(
+    ({ type }) => type === 'attempt_planned' || type === 'sources_exhausted',
+  )!;
+  return (JSON.parse(event.data) as { skipped: { account: string; rule: string }[] }).skipped.find(
+    (each) => each.account === account,
+  )?.rule;
 }
 
 describe('weighted', () => {
@@ -118,7 +135,10 @@ describe('balanced', () => {
     await addSource('b', {}, { cost_e4: 96_000 });
   });
 
-  function know(account: string, { good, faults = 0, took_ms = 1_000 }: { good: number; faults?: number; took_ms?: number }): void {
+  function know(
+    account: string,
+    { good, faults = 0, took_ms = 1_000 }: { good: number; faults?: number; took_ms?: number },
+  ): void {
     const at = world.clock.now();
     const { health } = world.gateway.engine;
     // Spread thin over time, so that nothing looks like an outage.
@@ -139,7 +159,8 @@ describe('balanced', () => {
   test('one order in twenty tries out the source nobody has heard of', async () => {
     know('a', { good: 100 });
     const other = world.another();
-    for (let at = 0; at < 30; at++) other.engine.health.note('a', 'recharge', { sign: 'good', sent_at: world.clock.now(), at: world.clock.now() });
+    for (let at = 0; at < 30; at++)
+      other.engine.health.note('a', 'recharge', { sign: 'good', sent_at: world.clock.now(), at: world.clock.now() });
     // Acceptance is no evidence: the source stays unknown, and the share stays bounded.
     world.simulators.b!.fault('late', { times: 100 });
     world.simulators.a!.fault('late', { times: 100 });
@@ -188,7 +209,11 @@ describe('rules with real orders', () => {
     await addSource('a', {}, { priority: 1 });
     await addSource('b', {}, { priority: 2 });
     // The world begins at midnight of UTC, which is eight in Shanghai.
-    await change('accounts', { account: 'a' }, { maintenance: '[{"from":"07:30","to":"08:30","zone":"Asia/Shanghai"}]' });
+    await change(
+      'accounts',
+      { account: 'a' },
+      { maintenance: '[{"from":"07:30","to":"08:30","zone":"Asia/Shanghai"}]' },
+    );
     expect(await skippedBy('a')).toBe('no_maintenance');
     world.clock.advance(30 * 60_000);
     expect(await route()).toBe('a');
@@ -210,7 +235,11 @@ describe('explainRoute', () => {
     await addSource('b', {}, { priority: 2, cost_e4: 99_000 });
     await addSource('c', {}, { priority: 3, cost_e4: 100_001 });
     const before = await world.database.read('attempts').count({ n: '*' }).first();
-    const explained = await explainRoute(world.gateway.engine, 'airtime', { storefront: 'mall', quantity: 3, recipient: PHONE });
+    const explained = await explainRoute(world.gateway.engine, 'airtime', {
+      storefront: 'mall',
+      quantity: 3,
+      recipient: PHONE,
+    });
     expect(explained).toMatchObject({ sku: 'airtime', strategy: 'priority', storefront: 'mall', quantity: 3 });
     expect(explained.sources.map(({ account, place: at, rule, because }) => [account, at, rule, because])).toEqual([
       ['a', 1, null, 'priority 1, then cost 9.75 CNY'],
