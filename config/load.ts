@@ -264,7 +264,7 @@ function checkTogether(reading: Reading, values: Record<string, unknown>, origin
   }
 }
 
-/** PKCS#12 files stand in place of the other two, and need their pass phrase. */
+/** PKCS#12 files stand in place of the other two. */
 function checkPkcs12(
   problems: ConfigProblem[],
   values: Record<string, unknown>,
@@ -276,11 +276,6 @@ function checkPkcs12(
     const wrong = 'a master key is given twice: as PKCS#12 and as a file or value';
     const fix = `Unset ${envName('master_key_p12_files')}, or the other one.`;
     problems.push({ ...problem, kind: 'invalid', wrong, fix });
-  }
-  if (values.master_key_p12_password === null) {
-    const variable = envName('master_key_p12_password');
-    const fix = `Put the pass phrase into a file that only this process can read, and set ${variable}_FILE to its path.`;
-    problems.push({ ...problem, kind: 'missing', wrong: 'the pass phrase of the PKCS#12 files is missing', fix });
   }
 }
 

@@ -13,9 +13,12 @@ import { EXIT, type Failure, failureOf, failureText } from './cli/failure.js';
 import { addHeld } from './cli/held.js';
 import { addManual } from './cli/manual.js';
 import { addOrders } from './cli/orders.js';
+import { addPrices } from './cli/prices.js';
+import { addRates } from './cli/rates.js';
 import { addRoute } from './cli/route.js';
 import { addServing } from './cli/serving.js';
 import { addSetup, version } from './cli/setup.js';
+import { addSkus } from './cli/skus.js';
 import { addSuppliers } from './cli/suppliers.js';
 import { addVault } from './cli/vault.js';
 
@@ -142,6 +145,9 @@ async function main(): Promise<void> {
     addRoute,
     addVault,
     addSuppliers,
+    addPrices,
+    addRates,
+    addSkus,
     addAdapters,
     addDoctor,
     addDemo,

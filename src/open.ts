@@ -90,7 +90,13 @@ export function openKeyring(config: Config): Keyring {
 
 /** `[version=]path` between commas; without a version, by place. A pass phrase a line, or one for all. */
 function pkcs12Versions(config: Config): Pkcs12Version[] {
-  const phrases = config.master_key_p12_password?.reveal().split(/\r?\n/) ?? [];
+  if (config.master_key_p12_password === null) {
+    throw new VaultError('key_source', 'the pass phrase of the PKCS#12 files is missing', {
+      field: 'master_key_p12_password',
+      fix: 'Put it into a file that only this process can read; set KAMIGATE_MASTER_KEY_P12_PASSWORD_FILE to its path.',
+    });
+  }
+  const phrases = config.master_key_p12_password.reveal().split(/\r?\n/);
   return (config.master_key_p12_files ?? '').split(',').map((entry, at) => {
     const [, version, path] = /^\s*(?:([1-9]\d{0,8})=)?(.+?)\s*$/.exec(entry) ?? [];
     if (path === undefined) {

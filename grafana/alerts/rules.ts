@@ -1,22 +1,25 @@
 // Rules and their tests as Prometheus and promtool read them, made of the alerts' data.
 import { stringify } from 'yaml';
+import { CATALOG_ALERTS } from './catalog.js';
 import { ORDER_ALERTS } from './orders.js';
 import { PLATFORM_ALERTS } from './platform.js';
 import { type AlertSpec, type CaseSpec, JOB } from './spec.js';
 import { SUPPLIER_ALERTS } from './suppliers.js';
 import { VAULT_ALERTS } from './vault.js';
-
-export const ALERTS: readonly AlertSpec[] = [...ORDER_ALERTS, ...SUPPLIER_ALERTS, ...VAULT_ALERTS, ...PLATFORM_ALERTS];
+import { WORK_ALERTS } from './work.js';
 
 /** One rules file and one tests file each: promtool evaluates every rule of a file for every case of its tests. */
-export const AREAS = ['orders', 'suppliers', 'vault', 'platform'] as const;
+export const AREAS = ['orders', 'suppliers', 'catalog', 'vault', 'work', 'platform'] as const;
 export type Area = (typeof AREAS)[number];
 const ALERTS_OF: Readonly<Record<Area, readonly AlertSpec[]>> = {
   orders: ORDER_ALERTS,
   suppliers: SUPPLIER_ALERTS,
+  catalog: CATALOG_ALERTS,
   vault: VAULT_ALERTS,
+  work: WORK_ALERTS,
   platform: PLATFORM_ALERTS,
 };
+export const ALERTS: readonly AlertSpec[] = AREAS.flatMap((area) => ALERTS_OF[area]);
 
 const HEAD = '# Made by `npm run dashboards` from grafana/alerts/. Do not edit.\n';
 

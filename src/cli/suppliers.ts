@@ -1,6 +1,10 @@
-// Suppliers' accounts: see them, take one out of routing, put it back. A server notices within five seconds.
+// Suppliers' accounts: see them and our money there, take one out of routing, put it back, have its offers read. A server
+// notices within five seconds.
 import type { Command } from 'commander';
+import { supplierFor } from '../../adapters/register.js';
 import { atomic } from '../db/atomic.js';
+import type { Database } from '../db/connect.js';
+import { GatewayError } from '../errors.js';
 import { decimalText } from '../orders/view.js';
 import {
   type BreakerNote,
@@ -10,7 +14,8 @@ import {
   resumeAccount,
   VAULT_ACCOUNT,
 } from '../suppliers/accounts.js';
-import { type Context, columns, timeOf, withDatabase } from './context.js';
+import { listFloats } from '../suppliers/float.js';
+import { type Context, columns, onGateway, timeOf, wholeNumber, withDatabase } from './context.js';
 import { usageError } from './failure.js';
 
 export function addSuppliers(program: Command, context: Context): void {
@@ -35,6 +40,22 @@ export function addSuppliers(program: Command, context: Context): void {
     .description('close its circuit breaker in every serving process')
     .argument('<account>', 'which account')
     .action((account: string) => reset(context, account));
+  suppliers
+    .command('sync')
+    .description('have a serving process read its whole list of offers now')
+    .argument('<account>', 'which account')
+    .action((account: string) => sync(context, account));
+  suppliers
+    .command('believe')
+    .description('believe its next list of offers however short it is: somebody has looked at it')
+    .argument('<account>', 'which account')
+    .requiredOption('--by <name>', 'who has looked')
+    .action((account: string, { by }: { by: string }) => believe(context, account, by));
+  suppliers
+    .command('balance')
+    .description('our money at each supplier, the shortest runway first, and what to top up')
+    .option('--days <n>', 'top up for so many days of the mean daily spend', wholeNumber('--days', 1, 90), 3)
+    .action(({ days }: { days: number }) => balance(context, days));
 }
 
 async function list(context: Context): Promise<void> {
@@ -99,6 +120,101 @@ async function reset(context: Context, account: string): Promise<void> {
     context.show({ account, breaker: 'reset' }, () => `${account}: the breaker is closed within five seconds`);
   });
   context.tell('next: kamigate suppliers');
+}
+
+async function sync(context: Context, account: string): Promise<void> {
+  refuseVault(account);
+  await onGateway(context, async ({ database, catalog }) => {
+    const { is_enabled, paused_at } = await sweptAccount(database, account);
+    if (!is_enabled || paused_at !== null) {
+      throw new GatewayError(
+        'conflict',
+        `${account} is ${is_enabled ? 'paused' : 'switched off'}: nothing is read there`,
+        {
+          field: 'account',
+          fix: is_enabled ? `Run \`kamigate suppliers resume ${account}\`.` : 'Declare it in the catalog file.',
+        },
+      );
+    }
+    await catalog.sweeper.sweepSoon(account);
+    context.show({ account, due: true }, () => `${account}: its offers are read as soon as a serving process looks`);
+  });
+  context.tell(`next: kamigate price history --account ${account}`);
+}
+
+async function believe(context: Context, account: string, by: string): Promise<void> {
+  refuseVault(account);
+  if (by.trim() === '') throw usageError('--by', '--by is empty', 'Say who has looked.');
+  await onGateway(context, async ({ database, catalog }) => {
+    await sweptAccount(database, account);
+    // Where it was never read there is nothing to hold a list against yet.
+    await catalog.sweeper.sweepSoon(account);
+    await catalog.sweeper.believeList(account, by);
+    context.show({ account, believed: true, by }, () => `${account}: its next list is believed, however short`);
+  });
+  context.tell(`next: kamigate price history --account ${account}`);
+}
+
+/** An account whose supplier has a list of offers to read. */
+async function sweptAccount(database: Database, account: string) {
+  const found = (await listAccounts(database.read)).find((each) => each.account === account);
+  if (!found) {
+    throw new GatewayError('not_found', `there is no account ${JSON.stringify(account)}`, {
+      field: 'account',
+      fix: 'Run `kamigate suppliers` for the names.',
+    });
+  }
+  if (supplierFor(found.adapter).listOffers) return found;
+  throw usageError(
+    'account',
+    `${found.adapter} has no list of offers`,
+    'Write the costs of its products in the catalog file.',
+  );
+}
+
+async function balance(context: Context, target_days: number): Promise<void> {
+  await withDatabase(context, 'must_be_current', async (database) => {
+    const floats = await listFloats(database.read, { now: Date.now(), target_days });
+    const views = floats.map(
+      ({ balance_e4, reserved_e4, expected_e4, float_min_e4, spent_24h_e4, spent_7d_e4, top_up_e4, ...float }) => ({
+        ...float,
+        read_at: timeOf(float.read_at),
+        balance: decimalText(balance_e4),
+        reserved: decimalText(reserved_e4),
+        expected: decimalText(expected_e4),
+        float_min: decimalText(float_min_e4),
+        spent_24h: decimalText(spent_24h_e4),
+        spent_7d: decimalText(spent_7d_e4),
+        top_up: decimalText(top_up_e4),
+      }),
+    );
+    context.show(views, () =>
+      views.length === 0
+        ? 'no balance was read yet'
+        : columns(
+            [
+              'account',
+              'expected',
+              'balance',
+              'read',
+              'warning',
+              'spent in 24 h',
+              'runway',
+              `top up for ${target_days} days`,
+            ],
+            views.map((float) => [
+              float.account,
+              `${float.expected} ${float.currency}`,
+              float.balance,
+              float.read_at,
+              float.warned === 'none' ? null : float.warned,
+              float.spent_24h,
+              float.runway_h === null ? null : `${float.runway_h.toFixed(1)} h`,
+              float.top_up,
+            ]),
+          ),
+    );
+  });
 }
 
 /** What the breaker last did, in a few words. */

@@ -393,7 +393,7 @@ describe('keys', () => {
     writeFileSync(p12, Buffer.from(forge.asn1.toDer(asn1).getBytes(), 'binary'), { mode: 0o600 });
     const home = join(folder, `home-${tests}`);
     const own: Environment = { KAMIGATE_DATA_DIR: home, KAMIGATE_MASTER_KEY_P12_FILES: `1=${p12}` };
-    const missing = await run(['init'], { env: own });
+    const missing = await run(['vault', 'keys'], { env: own });
     expect([missing.code, missing.stderr]).toEqual([
       3,
       expect.stringContaining('KAMIGATE_MASTER_KEY_P12_PASSWORD_FILE'),

@@ -126,7 +126,7 @@ async function run(shop: Shop, folder: string): Promise<void> {
   const load = startLoad(shop);
   const readings = setInterval(() => {
     // What a sweep would write every minute; beta’s is left alone, for its staleness is a trouble below.
-    void writeReadings(shop, Date.now(), ['alpha', 'gamma', 'delta', 'epsilon']).catch(() => undefined);
+    void writeReadings(shop, Date.now(), ['alpha', 'gamma', 'delta', 'epsilon', 'zeta']).catch(() => undefined);
   }, 5_000);
   try {
     await until('ten scrapes', 60, async () => {

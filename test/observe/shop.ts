@@ -16,7 +16,7 @@ export type WebhookMode = 'good' | 'failing' | 'gone' | 'hanging';
 
 export interface Shop {
   world: World;
-  suppliers: Record<'alpha' | 'beta' | 'gamma' | 'delta' | 'epsilon', Simulator>;
+  suppliers: Record<'alpha' | 'beta' | 'gamma' | 'delta' | 'epsilon' | 'zeta', Simulator>;
   metrics_target: string;
   api_url: string;
   api_key: string;
@@ -39,7 +39,7 @@ export interface Shop {
 export async function openShop(log: (line: string) => void): Promise<Shop> {
   const world = await makeWorld({ real_clock: true });
   const suppliers = {} as Shop['suppliers'];
-  for (const name of ['alpha', 'beta', 'gamma', 'delta', 'epsilon'] as const)
+  for (const name of ['alpha', 'beta', 'gamma', 'delta', 'epsilon', 'zeta'] as const)
     suppliers[name] = await world.addSupplier(name);
   await declare(world);
   const webhooks: Shop['webhooks'] = { mode: 'good' };
@@ -154,6 +154,8 @@ async function declare(world: World): Promise<void> {
   await world.addSource('delta-only', 'delta');
   await world.addSku('epsilon-only', { kind: 'recharge' });
   await world.addSource('epsilon-only', 'epsilon');
+  await world.addSku('zeta-only', { kind: 'recharge' });
+  await world.addSource('zeta-only', 'zeta');
   const [batch] = (await world.database.read('codes').where({ sku: 'from-stock' }).limit(1).select('code_id')) as {
     code_id: string;
   }[];
@@ -218,7 +220,7 @@ export function startLoad(shop: Shop): { stop(): Promise<void>; orders(): number
   const faults = [
     'maintenance',
     'busy',
-    'out_of_stock',
+    'declined',
     'recipient_invalid',
     'callback_twice',
     'accept_then_drop',
@@ -226,7 +228,7 @@ export function startLoad(shop: Shop): { stop(): Promise<void>; orders(): number
   ];
   const worker = async (from: number): Promise<void> => {
     for (let at = from; !is_stopped; at++) {
-      const name = faults[at % (faults.length * 3)];
+      const name = faults[at % 50];
       if (name) shop.suppliers.alpha.fault(name, name === 'late' ? { after_ms: 500 } : {});
       await rounds[at % rounds.length]!();
       orders++;

@@ -33,7 +33,7 @@ async function resume(shop: Shop, account: string): Promise<void> {
 export async function writeReadings(
   shop: Shop,
   at: number,
-  accounts = ['alpha', 'beta', 'gamma', 'delta', 'epsilon'],
+  accounts = ['alpha', 'beta', 'gamma', 'delta', 'epsilon', 'zeta'],
 ): Promise<void> {
   const { write } = shop.world.database;
   for (const account of accounts) {
@@ -51,14 +51,22 @@ export async function writeReadings(
 }
 
 let damaged: string | null = null;
+let zetaOrders: NodeJS.Timeout | undefined;
 
 export const TROUBLES: readonly Trouble[] = [
   {
     alert: 'KamigateSupplierCircuitOpen',
-    labels: { supplier: 'alpha' },
-    story: 'alpha’s server is down',
-    make: (shop) => shop.suppliers.alpha.stopListening(),
-    unmake: (shop) => shop.suppliers.alpha.listenAgain(),
+    labels: { supplier: 'zeta' },
+    story: 'zeta’s server is down while orders for it go on',
+    make: async (shop) => {
+      await shop.suppliers.zeta.stopListening();
+      for (let burst = 0; burst < 4; burst++) {
+        await Promise.all(Array.from({ length: 4 }, () => shop.order({ sku: 'zeta-only', account: PHONE })));
+      }
+      zetaOrders = setInterval(() => void shop.order({ sku: 'zeta-only', account: PHONE }), 1_000);
+    },
+    // The orders go on: one of them is the probe that closes it.
+    unmake: (shop) => shop.suppliers.zeta.listenAgain(),
   },
   {
     alert: 'KamigateUnknownOutcomeOld',
@@ -249,7 +257,10 @@ export const LATER_TROUBLES: readonly Trouble[] = [
   {
     alert: 'KamigateDown',
     story: 'the gateway stops',
-    make: (shop) => shop.stopGateway(),
+    make: async (shop) => {
+      clearInterval(zetaOrders);
+      await shop.stopGateway();
+    },
     unmake: (shop) => shop.startGateway(),
   },
 ];
