@@ -181,7 +181,7 @@ async function checkMasterKeys(knex: Knex, keyring: Keyring): Promise<void> {
       'key_source',
       `master key version ${version} in ${keyring.source_name} is not this database's`,
       {
-        field: 'key_file',
+        field: 'master_key_file',
         fix: 'Use the key file that belongs to this database; with another one nothing in it can be opened.',
       },
     );

@@ -174,7 +174,7 @@ function checksum(json: string): string {
 
 function damaged(folder: string, why: string, cause?: unknown): VaultError {
   return new VaultError('journal', `the issuance journal in ${folder} is unusable: ${why}`, {
-    field: 'journal_folder',
+    field: 'journal_dir',
     fix: 'Make the folder writable and free of foreign files, or put the journal back from its own copy.',
     ...(cause === undefined ? {} : { cause }),
   });

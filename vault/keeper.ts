@@ -31,6 +31,8 @@ export function createKeeper(core: Core): Keeper {
   let link: Link | null = null;
   return {
     async chain(trx) {
+      // What is in the chain counts as journaled: without a compared journal it is left to a process that has one.
+      if (core.journal !== null && core.confirmed.journal_id === null) return 0;
       const covers = core.journal?.position() ?? 0;
       const rows = await extendChain(trx, async (inbox) => {
         const previous = link;

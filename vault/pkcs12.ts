@@ -60,7 +60,7 @@ function privateKeyBytes(path: string, bytes: Buffer, passphrase: string): Buffe
 
 function unusable(path: string, why: string): VaultError {
   return new VaultError('key_source', `the master key in ${path} is unusable: ${why}`, {
-    field: 'key_file',
+    field: 'master_key_file',
     fix: 'Name a .p12 file with one private key and its pass phrase.',
   });
 }

@@ -60,8 +60,8 @@ export async function replayJournal(core: Core, trx: Trx, { by, reason }: Act): 
   const found = journal?.id() ?? null;
   if (!journal || found === null) {
     throw new VaultError('journal', 'there is no journal to replay', {
-      field: 'journal_folder',
-      fix: 'Put the journal folder of this database in its place and point KAMIGATE_JOURNAL to it.',
+      field: 'journal_dir',
+      fix: 'Put the journal folder of this database in its place and point KAMIGATE_JOURNAL_DIR to it.',
     });
   }
   const result: ReplayResult = { marked: 0, absent: 0, conflicts: 0 };

@@ -50,8 +50,8 @@ export function readPrivateFile(path: string, what: string): string {
     mode = statSync(path).mode;
   } catch (cause) {
     throw new VaultError('key_source', `the ${what} ${path} cannot be read`, {
-      field: 'key_file',
-      fix: 'Create it with `kamigate init`, or point KAMIGATE_KEY_FILE to the one that belongs to this database.',
+      field: 'master_key_file',
+      fix: 'Create it with `kamigate init`, or point KAMIGATE_MASTER_KEY_FILE to the one that belongs to this database.',
       cause,
     });
   }
@@ -60,7 +60,7 @@ export function readPrivateFile(path: string, what: string): string {
       'key_source',
       `the ${what} ${path} can be read by others (mode ${(mode & 0o777).toString(8)})`,
       {
-        field: 'key_file',
+        field: 'master_key_file',
         fix: `Run \`chmod 600 ${path}\`, and replace the key if someone else may have read it.`,
       },
     );
@@ -86,7 +86,7 @@ function parseKeys(text: string, name: string): Map<number, Buffer> {
 
 function faulty(name: string, why: string): VaultError {
   return new VaultError('key_source', `the master key in ${name} is unusable: ${why}`, {
-    field: 'key_file',
+    field: 'master_key_file',
     fix: 'Use the key as it was generated; without the right key no code can be opened, and nothing can replace it.',
   });
 }
@@ -97,7 +97,7 @@ function writeNew(path: string, text: string): void {
     file = openSync(path, 'wx', 0o600);
   } catch (cause) {
     throw new VaultError('key_source', `the key file ${path} cannot be created`, {
-      field: 'key_file',
+      field: 'master_key_file',
       fix: 'If it is already there, use it: a key is never overwritten. Otherwise make its folder writable.',
       cause,
     });

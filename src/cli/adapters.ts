@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { readConversation } from '../../adapters/kit/conversation.js';
 import { replay } from '../../adapters/kit/replay.js';
 import { SUPPLIERS, supplierFor } from '../../adapters/register.js';
+import { verbsOf } from '../../adapters/kit/table.js';
 import { type Context, columns } from './context.js';
 import { EXIT, usageError } from './failure.js';
 
@@ -26,14 +27,10 @@ export function addAdapters(program: Command, context: Context): void {
 function list(context: Context): void {
   const suppliers = Object.values(SUPPLIERS);
   context.show(
-    suppliers.map(({ code, name, region, delivers, credentials, promises }) => ({
-      code,
-      name,
-      region,
-      delivers,
-      credentials,
-      promises,
-    })),
+    suppliers.map((supplier) => {
+      const { code, name, region, delivers, credentials, options, limits, promises } = supplier;
+      return { code, name, region, kinds: delivers, verbs: verbsOf(supplier), credentials, options, limits, promises };
+    }),
     () =>
       columns(
         ['adapter', 'name', 'region', 'delivers', 'a repeated reference', 'looked up by'],

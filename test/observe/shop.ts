@@ -217,15 +217,7 @@ export function startLoad(shop: Shop): { stop(): Promise<void>; orders(): number
       if (order) await shop.call(`/v1/orders/${order.id}/codes`);
     },
   ];
-  const faults = [
-    'maintenance',
-    'busy',
-    'declined',
-    'recipient_invalid',
-    'callback_twice',
-    'accept_then_drop',
-    'late',
-  ];
+  const faults = ['maintenance', 'busy', 'declined', 'recipient_invalid', 'callback_twice', 'accept_then_drop', 'late'];
   const worker = async (from: number): Promise<void> => {
     for (let at = from; !is_stopped; at++) {
       const name = faults[at % 50];
