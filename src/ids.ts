@@ -2,7 +2,20 @@
 // and two processes never make the same one.
 import { randomFillSync } from 'node:crypto';
 
-export type IdPrefix = 'ord' | 'att' | 'bat' | 'cod' | 'iss' | 'evt' | 'ntc' | 'cbk' | 'trn' | 'src' | 'key' | 'prc' | 'req';
+export type IdPrefix =
+  | 'ord'
+  | 'att'
+  | 'bat'
+  | 'cod'
+  | 'iss'
+  | 'evt'
+  | 'ntc'
+  | 'cbk'
+  | 'trn'
+  | 'src'
+  | 'key'
+  | 'prc'
+  | 'req';
 
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const pool = Buffer.alloc(16 * 512);

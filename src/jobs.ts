@@ -26,7 +26,10 @@ export interface Jobs {
   lastRuns(): Record<string, number | null>;
 }
 
-export function createJobs(jobs: readonly Job[], deps: { now: () => number; onRun: (report: JobReport) => void }): Jobs {
+export function createJobs(
+  jobs: readonly Job[],
+  deps: { now: () => number; onRun: (report: JobReport) => void },
+): Jobs {
   const running = new Map<string, Promise<number>>();
   const last_runs = new Map<string, number>();
   const timers: NodeJS.Timeout[] = [];

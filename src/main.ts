@@ -147,7 +147,12 @@ export function buildGateway(parts: GatewayParts): Gateway {
     },
   });
   const jobs = createJobs(
-    [...engineJobs(engine, fulfilment, webhooks, options), ...catalog.jobs, ...upkeep.jobs, ...watchJobs(gauges, alerts, gauge_options)],
+    [
+      ...engineJobs(engine, fulfilment, webhooks, options),
+      ...catalog.jobs,
+      ...upkeep.jobs,
+      ...watchJobs(gauges, alerts, gauge_options),
+    ],
     { now, onRun: jobObserver(metrics, log) },
   );
   metrics.onCollect(() => metrics.set('fulfil_queue', {}, fulfilment.size()));
@@ -180,7 +185,9 @@ export function buildGateway(parts: GatewayParts): Gateway {
       fulfilment.stop();
       await Promise.race([fulfilment.idle(), new Promise((resolve) => setTimeout(resolve, wait_ms).unref())]);
       // What was learned last; losing it costs no more than learning it again.
-      await engine.health.write().catch((error: unknown) => engine.observe({ event: 'failure', where: 'fulfil', error }));
+      await engine.health
+        .write()
+        .catch((error: unknown) => engine.observe({ event: 'failure', where: 'fulfil', error }));
       await upkeep.close().catch((error: unknown) => engine.observe({ event: 'failure', where: 'vault', error }));
       await gauges.release();
       await webhooks.close();

@@ -16,7 +16,8 @@ export function supplierTable(suppliers: readonly Supplier[]): string {
       const { code, name, region, delivers, promises } = supplier;
       const { repeat_reference, lookup_by, absence, callback_trust } = promises;
       const repeat = typeof repeat_reference === 'string' ? repeat_reference : 'returns_original for a time';
-      const proof = absence === 'proves_nothing' ? 'never' : `after ${Math.round(absence.proves_not_bought_after_ms / 1000)} s`;
+      const proof =
+        absence === 'proves_nothing' ? 'never' : `after ${Math.round(absence.proves_not_bought_after_ms / 1000)} s`;
       return `| \`${code}\` | ${name} | ${region} | ${delivers.join(', ')} | ${repeat} | ${lookup_by} | ${proof} | ${callback_trust} |`;
     });
   return [

@@ -4,8 +4,8 @@ import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { readConversation } from '../../adapters/kit/conversation.js';
 import { replay } from '../../adapters/kit/replay.js';
-import { SUPPLIERS, supplierFor } from '../../adapters/register.js';
 import { verbsOf } from '../../adapters/kit/table.js';
+import { SUPPLIERS, supplierFor } from '../../adapters/register.js';
 import { type Context, columns } from './context.js';
 import { EXIT, usageError } from './failure.js';
 

@@ -123,19 +123,8 @@ async function reset(context: Context, account: string): Promise<void> {
 }
 
 async function sync(context: Context, account: string): Promise<void> {
-  refuseVault(account);
   await onGateway(context, async ({ database, catalog }) => {
-    const { is_enabled, paused_at } = await sweptAccount(database, account);
-    if (!is_enabled || paused_at !== null) {
-      throw new GatewayError(
-        'conflict',
-        `${account} is ${is_enabled ? 'paused' : 'switched off'}: nothing is read there`,
-        {
-          field: 'account',
-          fix: is_enabled ? `Run \`kamigate suppliers resume ${account}\`.` : 'Declare it in the catalog file.',
-        },
-      );
-    }
+    await mustBeSwept(database, account);
     await catalog.sweeper.sweepSoon(account);
     context.show({ account, due: true }, () => `${account}: its offers are read as soon as a serving process looks`);
   });
@@ -143,11 +132,10 @@ async function sync(context: Context, account: string): Promise<void> {
 }
 
 async function believe(context: Context, account: string, by: string): Promise<void> {
-  refuseVault(account);
   if (by.trim() === '') throw usageError('--by', '--by is empty', 'Say who has looked.');
   await onGateway(context, async ({ database, catalog }) => {
-    await sweptAccount(database, account);
-    // Where it was never read there is nothing to hold a list against yet.
+    await mustBeSwept(database, account);
+    // One that was never read gets its row first.
     await catalog.sweeper.sweepSoon(account);
     await catalog.sweeper.believeList(account, by);
     context.show({ account, believed: true, by }, () => `${account}: its next list is believed, however short`);
@@ -155,8 +143,9 @@ async function believe(context: Context, account: string, by: string): Promise<v
   context.tell(`next: kamigate price history --account ${account}`);
 }
 
-/** An account whose supplier has a list of offers to read. */
-async function sweptAccount(database: Database, account: string) {
+/** Refuses an account whose offers nobody would read: nothing that is asked for may be silently left undone. */
+async function mustBeSwept(database: Database, account: string): Promise<void> {
+  refuseVault(account);
   const found = (await listAccounts(database.read)).find((each) => each.account === account);
   if (!found) {
     throw new GatewayError('not_found', `there is no account ${JSON.stringify(account)}`, {
@@ -164,12 +153,22 @@ async function sweptAccount(database: Database, account: string) {
       fix: 'Run `kamigate suppliers` for the names.',
     });
   }
-  if (supplierFor(found.adapter).listOffers) return found;
-  throw usageError(
-    'account',
-    `${found.adapter} has no list of offers`,
-    'Write the costs of its products in the catalog file.',
-  );
+  const { adapter, is_enabled, paused_at } = found;
+  if (!is_enabled || paused_at !== null) {
+    throw new GatewayError(
+      'conflict',
+      `${account} is ${is_enabled ? 'paused' : 'switched off'}: its offers are not read`,
+      {
+        field: 'account',
+        fix: is_enabled
+          ? `Run \`kamigate suppliers resume ${account}\` first.`
+          : 'Declare it in the catalog file again.',
+      },
+    );
+  }
+  // The account of a person who delivers has the vault's adapter.
+  if (adapter !== VAULT_ACCOUNT && supplierFor(adapter).listOffers !== undefined) return;
+  throw usageError('account', `${account} has no list of offers`, 'Write what its products cost in the catalog file.');
 }
 
 async function balance(context: Context, target_days: number): Promise<void> {

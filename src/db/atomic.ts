@@ -85,5 +85,9 @@ export function classify(error: unknown): 'retry' | 'lost' | null {
 /** Whether `error` is a unique index refusing a second row. */
 export function isDuplicate(error: unknown): boolean {
   const { code, errno, message } = error as { code?: string; errno?: number; message?: string };
-  return errno === 1062 || /^SQLITE_CONSTRAINT_(UNIQUE|PRIMARYKEY)/.test(code ?? '') || /UNIQUE constraint failed/.test(message ?? '');
+  return (
+    errno === 1062 ||
+    /^SQLITE_CONSTRAINT_(UNIQUE|PRIMARYKEY)/.test(code ?? '') ||
+    /UNIQUE constraint failed/.test(message ?? '')
+  );
 }

@@ -1,7 +1,8 @@
 // Many small units of work, one commit: what arrives while a transaction runs shares the next one. The work itself
 // stays a function of an open transaction and a list, so alone and together are the same code.
-import type { Database } from './connect.js';
+
 import { atomic, type Trx } from './atomic.js';
+import type { Database } from './connect.js';
 
 export interface TogetherOptions {
   /** Most items in one transaction. */

@@ -9,7 +9,16 @@ import { must } from '../errors.js';
 import { newId } from '../ids.js';
 import { MANUAL_ACCOUNT, VAULT_ACCOUNT } from '../suppliers/accounts.js';
 import { referenceFor } from '../suppliers/reference.js';
-import { type Around, type Choice, type Choosing, choose, hasOtherSource, surroundingsOf, takesPart, takeTurnOf } from './choose.js';
+import {
+  type Around,
+  type Choice,
+  type Choosing,
+  choose,
+  hasOtherSource,
+  surroundingsOf,
+  takesPart,
+  takeTurnOf,
+} from './choose.js';
 import type { Engine } from './engine.js';
 import { restAt } from './rest.js';
 import { type Candidate, costCeiling, reasonsOf } from './routing.js';
@@ -80,7 +89,8 @@ async function draftSteps(trx: Trx, plannings: readonly Planning[]): Promise<Dra
       events: [],
       tried: new Set(attempts.filter((attempt) => !mayRepeat(attempt)).map((attempt) => attempt.source)),
       candidates: candidates.get(order.sku) ?? [],
-      supplier_attempts: attempts.filter(({ account }) => account !== VAULT_ACCOUNT && account !== MANUAL_ACCOUNT).length,
+      supplier_attempts: attempts.filter(({ account }) => account !== VAULT_ACCOUNT && account !== MANUAL_ACCOUNT)
+        .length,
       last_reason: attempts.at(-1)?.reason ?? null,
       vault_units: null,
       settled: false,

@@ -80,7 +80,7 @@ async function settleLeftOver(
   }
   const held = await atomic(engine.database, 'hold overdue', async (trx) => {
     const order = await lockOrder(trx, owned.order_id);
-    if (!order || order.state !== 'sourcing' || order.fence !== owned.fence) return null;
+    if (order?.state !== 'sourcing' || order.fence !== owned.fence) return null;
     const now = engine.now();
     if (now < order.deadline_at) {
       // It was only a lease that ran out; the deadline is still to come.

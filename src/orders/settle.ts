@@ -230,7 +230,7 @@ async function refuse(settling: Settling): Promise<void> {
 
 /** Accepted or unknown: nothing is decided. The lookups go on; where nobody can be asked, a person must look. */
 async function keepWaiting(settling: Settling): Promise<void> {
-  const { attempt, order, news, now, engine, trx, supplier } = settling;
+  const { attempt, order, news, now, trx, supplier } = settling;
   const is_unknown = attempt.state === 'unknown';
   settling.attempt = {
     ...attempt,

@@ -141,7 +141,9 @@ export interface BreakerNote {
 
 /** Writes down a breaker's change, so that other processes can show it. */
 export async function noteBreaker(trx: Trx, account: string, note: BreakerNote): Promise<void> {
-  await trx('accounts').where({ account }).update({ breaker: JSON.stringify(note) });
+  await trx('accounts')
+    .where({ account })
+    .update({ breaker: JSON.stringify(note) });
 }
 
 /**

@@ -100,7 +100,9 @@ export class Channel {
       onChange: (state) => options.onBreaker(account.account, state),
     });
     const { session } = supplier;
-    this.#session = session ? createSession(() => session(this.#wire({ purchases_max: 0, session: null })), options.now) : null;
+    this.#session = session
+      ? createSession(() => session(this.#wire({ purchases_max: 0, session: null })), options.now)
+      : null;
   }
 
   /** Its breaker is open: routing leaves it out. Half-open counts as closed, so that a probe gets through. */
@@ -276,13 +278,7 @@ export class Channel {
     this.options.onCall({ account: this.account.account, operation, outcome, duration_ms });
   }
 
-  #transcript(
-    verb: Transcript['verb'],
-    wire: OpenWire,
-    found: Found,
-    at: number,
-    started_at: number,
-  ): Transcript {
+  #transcript(verb: Transcript['verb'], wire: OpenWire, found: Found, at: number, started_at: number): Transcript {
     const secrets = Object.values(this.account.credentials).map((secret) => secret.reveal());
     if (this.#session?.held) secrets.push(this.#session.held);
     if ('codes' in found && found.codes) secrets.push(...found.codes.flatMap(textsOf));

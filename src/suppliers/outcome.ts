@@ -1,6 +1,7 @@
 // What a broken reply, or silence, proves; and what an adapter's answer must look like before it is believed.
-import { checkOutcome, doubtOf, outcomeOf } from '../../adapters/kit/doubt.js';
+
 import type { Found, Outcome, Purchase } from '../../adapters/kit/contract.js';
+import { checkOutcome, doubtOf, outcomeOf } from '../../adapters/kit/doubt.js';
 import type { OpenWire } from './wire.js';
 
 /**

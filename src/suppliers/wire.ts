@@ -119,7 +119,10 @@ export function openWire(parts: WireParts): OpenWire {
   return {
     ...parts.desk,
     send,
-    nonce: (length) => randomBytes(Math.ceil(length / 2)).toString('hex').slice(0, length),
+    nonce: (length) =>
+      randomBytes(Math.ceil(length / 2))
+        .toString('hex')
+        .slice(0, length),
     uuid: () => randomUUID(),
     token: async () => {
       must(parts.session, 'the adapter declares a session');

@@ -10,7 +10,10 @@ const BETWEEN = /(<!-- suppliers -->\n)[\s\S]*?(\n<!-- \/suppliers -->)/;
 
 test('the README lists every supplier with its promises', () => {
   const text = readFileSync(README, 'utf8');
-  const fresh = text.replace(BETWEEN, (_all, before: string, after: string) => before + supplierTable(Object.values(SUPPLIERS)) + after);
+  const fresh = text.replace(
+    BETWEEN,
+    (_all, before: string, after: string) => before + supplierTable(Object.values(SUPPLIERS)) + after,
+  );
   if (process.env.UPDATE_README) writeFileSync(README, fresh);
   else expect(text).toBe(fresh);
   expect(fresh).toMatch(BETWEEN);

@@ -47,7 +47,8 @@ const MEASURES: Record<string, (world: World, key: string) => Promise<Result>> =
 
 async function main(): Promise<void> {
   const names = Object.keys(MEASURES).filter((name) => values.only === undefined || name === values.only);
-  if (names.length === 0) throw new Error(`there is no measure ${values.only}; there are ${Object.keys(MEASURES).join(', ')}`);
+  if (names.length === 0)
+    throw new Error(`there is no measure ${values.only}; there are ${Object.keys(MEASURES).join(', ')}`);
   if (values.database !== 'sqlite') process.env.KAMIGATE_DATABASE_URL = values.database;
   else delete process.env.KAMIGATE_DATABASE_URL;
   const results: Result[] = [];
@@ -70,13 +71,20 @@ async function main(): Promise<void> {
 
 async function vaultOrders(world: World, key: string): Promise<Result> {
   await world.addSku('card');
-  const { port } = await start<{ port: number }>('gateway', { database_url: world.database_url, key_file: world.key_file });
+  const { port } = await start<{ port: number }>('gateway', {
+    database_url: world.database_url,
+    key_file: world.key_file,
+  });
   const ours: Sample[] = [];
   const baseline: Sample[] = [];
   for (let round = 0; round <= ROUNDS; round++) {
     await stock(world, `R${round}`);
-    const load = await run<LoadResult>('load', loadOrder({ port, key, connections: 64, sku: 'card', round: `v${round}` }));
-    if (load.delivered !== ORDERS) throw new Error(`${load.delivered} of ${ORDERS} were delivered: ${JSON.stringify(load.other)}`);
+    const load = await run<LoadResult>(
+      'load',
+      loadOrder({ port, key, connections: 64, sku: 'card', round: `v${round}` }),
+    );
+    if (load.delivered !== ORDERS)
+      throw new Error(`${load.delivered} of ${ORDERS} were delivered: ${JSON.stringify(load.other)}`);
     const bare = await run<LoadResult>('baseline', bareOrder(world));
     // The first round warms both sides and is not counted.
     if (round > 0) {
@@ -93,7 +101,10 @@ async function supplierOrders(world: World, key: string): Promise<Result> {
   await addAccount(world, supplier);
   await world.addSku('airtime', { kind: 'recharge' });
   await world.addSource('airtime', 'fast');
-  const { port } = await start<{ port: number }>('gateway', { database_url: world.database_url, key_file: world.key_file });
+  const { port } = await start<{ port: number }>('gateway', {
+    database_url: world.database_url,
+    key_file: world.key_file,
+  });
   const ours: Sample[] = [];
   const baseline: Sample[] = [];
   const concurrency = 16;
@@ -104,8 +115,15 @@ async function supplierOrders(world: World, key: string): Promise<Result> {
       recipient: true,
       headers: { prefer: 'wait=10' },
     });
-    if (load.delivered !== orders) throw new Error(`${load.delivered} of ${orders} were delivered: ${JSON.stringify(load.other)}`);
-    const direct = await run<LoadResult>('baseline', { what: 'direct', ...supplier, orders, concurrency, round: `d${round}` });
+    if (load.delivered !== orders)
+      throw new Error(`${load.delivered} of ${orders} were delivered: ${JSON.stringify(load.other)}`);
+    const direct = await run<LoadResult>('baseline', {
+      what: 'direct',
+      ...supplier,
+      orders,
+      concurrency,
+      round: `d${round}`,
+    });
     if (round > 0) {
       ours.push(sampleOf(load));
       baseline.push(sampleOf(direct));
@@ -128,12 +146,18 @@ async function stock(world: World, prefix: string): Promise<void> {
   const step = 2_000;
   for (let from = 0; from < ORDERS; from += step) {
     const count = Math.min(step, ORDERS - from);
-    await world.deposit('card', Array.from({ length: count }, (_, at) => `${prefix}-${from + at}-0123456789ABCDEF`));
+    await world.deposit(
+      'card',
+      Array.from({ length: count }, (_, at) => `${prefix}-${from + at}-0123456789ABCDEF`),
+    );
   }
 }
 
 async function addAccount(world: World, supplier: { url: string; app_key: string; app_secret: string }): Promise<void> {
-  const credentials = { app_key: { reveal: () => supplier.app_key }, app_secret: { reveal: () => supplier.app_secret } };
+  const credentials = {
+    app_key: { reveal: () => supplier.app_key },
+    app_secret: { reveal: () => supplier.app_secret },
+  };
   await world.database.write('accounts').insert({
     account: 'fast',
     adapter: 'simulated',
@@ -183,7 +207,13 @@ function sampleOf(load: Pick<LoadResult, 'seconds' | 'latencies_ms'>): Sample {
   return { rate: Math.round(count / load.seconds), p50_ms: round2(at(0.5)), p99_ms: round2(at(0.99)) };
 }
 
-function resultOf(name: string, world: World, ours: Sample[], baseline: Sample[], notes: Record<string, number>): Result {
+function resultOf(
+  name: string,
+  world: World,
+  ours: Sample[],
+  baseline: Sample[],
+  notes: Record<string, number>,
+): Result {
   const ratio = median(ours.map((each) => each.rate)) / median(baseline.map((each) => each.rate));
   return { name, database: world.database.dialect, ratio: Math.round(ratio * 1_000) / 1_000, ours, baseline, notes };
 }
@@ -205,7 +235,9 @@ function print(result: Result): void {
   process.stdout.write(
     `${result.name} on ${result.database}: ratio ${result.ratio}; gateway ${rates(result.ours)}, baseline ${rates(result.baseline)}` +
       `; gateway p50 ${median(result.ours.map((s) => s.p50_ms))} ms, p99 ${median(result.ours.map((s) => s.p99_ms))} ms` +
-      `${Object.entries(result.notes).map(([name, value]) => `; ${name} ${value}`).join('')}\n`,
+      `${Object.entries(result.notes)
+        .map(([name, value]) => `; ${name} ${value}`)
+        .join('')}\n`,
   );
 }
 

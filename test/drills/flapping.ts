@@ -47,8 +47,7 @@ export async function run(size: FlapSize): Promise<DrillReport> {
     let placed = 0;
 
     const second_passes = async (): Promise<void> => {
-      for (let at = 0; at < size.orders_a_second; at++)
-        await placeOne(placed % 2 ? second : world.gateway, placed++);
+      for (let at = 0; at < size.orders_a_second; at++) await placeOne(placed % 2 ? second : world.gateway, placed++);
       await world.idle();
       world.clock.advance(1_000);
       for (const gateway of [world.gateway, second]) {

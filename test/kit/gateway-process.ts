@@ -1,11 +1,12 @@
 // A gateway in a process of its own, for tests that kill it: the same parts as in production, and a phase at which it
 // ends itself by SIGKILL, without a chance to clean up. Told what to do by its parent, as one JSON argument.
-import { supplierFor } from '../../adapters/register.js';
+
 import type { Supplier } from '../../adapters/kit/contract.js';
+import { supplierFor } from '../../adapters/register.js';
 import { connect } from '../../src/db/connect.js';
 import { createLogger } from '../../src/log.js';
-import { buildGateway } from '../../src/main.js';
 import type { GatewayOptions } from '../../src/main.js';
+import { buildGateway } from '../../src/main.js';
 import type { Phase } from '../../src/orders/engine.js';
 import type { OrderRequest } from '../../src/orders/request.js';
 import { createKeyring } from '../../vault/keyring.js';

@@ -101,7 +101,9 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
   let at = START_AT;
   const clock = {
     now: world_options.real_clock ? Date.now : () => at,
-    advance: (ms: number) => void (at += ms),
+    advance: (ms: number): void => {
+      at += ms;
+    },
   };
   const seen: EngineEvent[] = [];
   const phases: Phase[] = [];

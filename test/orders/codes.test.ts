@@ -27,7 +27,12 @@ const eventTypes = async (order_id: string) => (await world.events(order_id)).ma
 /** What suppliers charged, against what our attempts say they cost. */
 async function expectBooksToAgree(): Promise<void> {
   const charged = Object.values(world.simulators).reduce((sum, simulator) => sum + simulator.books().net_e4, 0);
-  const row = await world.database.read('attempts').whereNot({ account: 'vault' }).where({ state: 'delivered' }).sum({ total: 'cost_e4' }).first();
+  const row = await world.database
+    .read('attempts')
+    .whereNot({ account: 'vault' })
+    .where({ state: 'delivered' })
+    .sum({ total: 'cost_e4' })
+    .first();
   expect(Number(row!.total ?? 0)).toBe(charged);
 }
 
@@ -35,7 +40,9 @@ describe('codes from a supplier', () => {
   test('are deposited, issued and revealed as they came', async () => {
     const { order } = await world.place({ sku: 'card', quantity: 3 });
     expect((await world.runUntilRest(order.order_id)).state).toBe('delivered');
-    const bought = Object.values(world.simulators.a!.books().by_reference).flatMap((entry) => entry.codes.map((code) => code.number));
+    const bought = Object.values(world.simulators.a!.books().by_reference).flatMap((entry) =>
+      entry.codes.map((code) => code.number),
+    );
     expect(await world.codes(order.order_id)).toEqual(bought);
     expect(await stockOf('card')).toMatchObject({ available: 0, issued: 3 });
     await expectBooksToAgree();
@@ -119,7 +126,11 @@ describe('an order that takes part of it', () => {
     await world.deposit('card', ['AAA-1', 'AAA-2']);
     for (const account of ['a', 'b']) world.simulators[account]!.fault('out_of_stock');
     const { order } = await world.place({ sku: 'card', quantity: 5, allow_partial: true });
-    expect(await world.runUntilRest(order.order_id)).toMatchObject({ state: 'partial', delivered_quantity: 2, reason: 'out_of_stock' });
+    expect(await world.runUntilRest(order.order_id)).toMatchObject({
+      state: 'partial',
+      delivered_quantity: 2,
+      reason: 'out_of_stock',
+    });
   });
 
   test('is not done unless the storefront says so: the vault keeps what is too little', async () => {
@@ -202,7 +213,9 @@ describe('held orders', () => {
     await decide(engine, fulfilment, { order_id, verdict: 'refused', ...person });
     expect((await world.runUntilRest(order_id)).state).toBe('delivered');
     expect(world.simulators.b!.books().orders).toBe(1);
-    const kept = (await world.events(order_id)).find((event) => event.type === 'attempt_refused' && event.data.includes('ticket 4711'));
+    const kept = (await world.events(order_id)).find(
+      (event) => event.type === 'attempt_refused' && event.data.includes('ticket 4711'),
+    );
     expect(JSON.parse(kept!.data).decision).toEqual(person);
   });
 
@@ -218,8 +231,12 @@ describe('held orders', () => {
   test('are not closed while something may have been bought', async () => {
     const order_id = await heldOrder();
     const { engine, fulfilment } = world.gateway;
-    await expect(decide(engine, fulfilment, { order_id, verdict: 'close', ...person })).rejects.toMatchObject({ code: 'conflict' });
-    await expect(decide(engine, fulfilment, { order_id, verdict: 'release', ...person })).rejects.toMatchObject({ code: 'conflict' });
+    await expect(decide(engine, fulfilment, { order_id, verdict: 'close', ...person })).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    await expect(decide(engine, fulfilment, { order_id, verdict: 'release', ...person })).rejects.toMatchObject({
+      code: 'conflict',
+    });
   });
 
   test('a decision without evidence is refused', async () => {
@@ -256,7 +273,9 @@ describe('held orders', () => {
 
 test('an order is cancelled only before its first attempt', async () => {
   const { order } = await world.place({ sku: 'card' });
-  await expect(world.gateway.orders.cancel('mall', order.order_id)).rejects.toMatchObject({ code: 'cancel_not_allowed' });
+  await expect(world.gateway.orders.cancel('mall', order.order_id)).rejects.toMatchObject({
+    code: 'cancel_not_allowed',
+  });
   await expect(world.gateway.orders.cancel('other', order.order_id)).rejects.toMatchObject({ code: 'order_not_found' });
   await world.runUntilRest(order.order_id);
 });

@@ -2,8 +2,8 @@
 // started again: the order is settled within 30 s, bought once, and our books equal the suppliers'.
 import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { PHASES, type Phase } from '../../src/orders/engine.js';
@@ -80,7 +80,8 @@ test('the program under test is built', () => {
 
 describe.each(KILLS)('killed at $at with $sku $fault', ({ at, sku, fault }) => {
   test('settles within 30 s of the restart, bought once', async () => {
-    if (sku === 'prepared') await world.database.write('accounts').whereIn('account', ['a', 'b']).update({ adapter: 'prepared' });
+    if (sku === 'prepared')
+      await world.database.write('accounts').whereIn('account', ['a', 'b']).update({ adapter: 'prepared' });
     if (fault) world.simulators.a!.fault(fault);
     let place: OrderRequest[] = [requestFor(sku)];
     for (const phase of at) {
@@ -145,7 +146,9 @@ async function until<T>(look: () => Promise<T | null>, what: string): Promise<T>
 
 function untilFinal(): Promise<OrderRow> {
   return until(async () => {
-    const order = (await world.database.read('orders').where({ external_id: 'the-one' }).first()) as OrderRow | undefined;
+    const order = (await world.database.read('orders').where({ external_id: 'the-one' }).first()) as
+      | OrderRow
+      | undefined;
     return order && isFinal(order.state) ? order : null;
   }, 'the order to be final');
 }
@@ -153,7 +156,9 @@ function untilFinal(): Promise<OrderRow> {
 /** Lets the supplier finish what it accepted, so that its callback comes. */
 async function deliverWhenAccepted(): Promise<void> {
   const attempt = await until(async () => {
-    const row = (await world.database.read('attempts').where({ state: 'accepted' }).first()) as { reference: string } | undefined;
+    const row = (await world.database.read('attempts').where({ state: 'accepted' }).first()) as
+      | { reference: string }
+      | undefined;
     return row ?? null;
   }, 'an accepted attempt');
   world.simulators.a!.deliver(attempt.reference);

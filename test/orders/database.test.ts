@@ -25,7 +25,8 @@ async function makeShop(reach?: (phase: Phase) => void): Promise<void> {
   await world.deposit('card', ['AAA-1']);
 }
 
-const rows = async (table: string): Promise<number> => Number((await world.database.read(table).count({ n: '*' }).first())!.n);
+const rows = async (table: string): Promise<number> =>
+  Number((await world.database.read(table).count({ n: '*' }).first())!.n);
 
 /** Another process's write lock on the SQLite file; returns what releases it. */
 function lockFile(): () => void {
@@ -41,7 +42,9 @@ function lockFile(): () => void {
 /** Ends every connection to the test's database on the server, as a restart of it would. */
 async function killConnections(): Promise<void> {
   const name = new URL(world.database_url).pathname.slice(1);
-  const found = (await world.database.read('information_schema.processlist').where({ db: name }).select('id')) as { id: number }[];
+  const found = (await world.database.read('information_schema.processlist').where({ db: name }).select('id')) as {
+    id: number;
+  }[];
   const own = (await world.database.read.raw('select connection_id() as id')) as [{ id: number }[]];
   for (const { id } of found) {
     if (id !== own[0][0]!.id) await world.database.read.raw(`kill ${Number(id)}`).catch(() => undefined);
@@ -53,7 +56,10 @@ describe('before it is accepted', () => {
     test('a locked database: refused as retryable, nothing written; the same request later is accepted', async () => {
       await makeShop();
       const release = lockFile();
-      await expect(world.place({ sku: 'card', external_id: 'x' })).rejects.toMatchObject({ code: 'unavailable', retryable: true });
+      await expect(world.place({ sku: 'card', external_id: 'x' })).rejects.toMatchObject({
+        code: 'unavailable',
+        retryable: true,
+      });
       expect(await rows('orders')).toBe(0);
       release();
       expect((await world.place({ sku: 'card', external_id: 'x' })).order.state).toBe('delivered');

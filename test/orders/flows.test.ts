@@ -21,7 +21,13 @@ describe('codes from the vault', () => {
     expect(order).toMatchObject({ state: 'delivered', delivered_quantity: 2, due_at: null });
     expect(await world.codes(order.order_id)).toEqual(['AAA-1', 'AAA-2']);
     const [attempt] = await world.attempts(order.order_id);
-    expect(attempt).toMatchObject({ account: 'vault', state: 'delivered', cost_e4: 180_000, currency: 'CNY', open_order_id: null });
+    expect(attempt).toMatchObject({
+      account: 'vault',
+      state: 'delivered',
+      cost_e4: 180_000,
+      currency: 'CNY',
+      open_order_id: null,
+    });
   });
 
   test('the same external id again is the same order, and takes no second code', async () => {
@@ -46,7 +52,9 @@ describe('codes from the vault', () => {
   test('100 copies at once make one order and take one code', async () => {
     await world.addSku('card');
     await world.deposit('card', ['AAA-1', 'AAA-2']);
-    const results = await Promise.all(Array.from({ length: 100 }, () => world.place({ sku: 'card', external_id: 'same' })));
+    const results = await Promise.all(
+      Array.from({ length: 100 }, () => world.place({ sku: 'card', external_id: 'same' })),
+    );
     expect(new Set(results.map((result) => result.order.order_id)).size).toBe(1);
     expect(results.filter((result) => !result.is_replay)).toHaveLength(1);
     expect(await world.database.read('issues').count({ n: '*' }).first()).toEqual({ n: 1 });
@@ -152,20 +160,23 @@ describe('a direct recharge', () => {
     expect((await world.order(order.order_id)).version).toBe(version);
   });
 
-  test.each(['callback_first', 'callback_twice', 'callback_forged'])('survives %s and is delivered once', async (fault) => {
-    world.simulators.a!.fault(fault);
-    const { order } = await world.place({ sku: 'airtime', recipient: PHONE });
-    const after = await world.runUntilRest(order.order_id);
-    await world.simulators.a!.settled();
-    if (fault === 'callback_forged' && after.state !== 'delivered') {
-      const [attempt] = await world.attempts(order.order_id);
-      world.simulators.a!.deliver(attempt!.reference);
+  test.each(['callback_first', 'callback_twice', 'callback_forged'])(
+    'survives %s and is delivered once',
+    async (fault) => {
+      world.simulators.a!.fault(fault);
+      const { order } = await world.place({ sku: 'airtime', recipient: PHONE });
+      const after = await world.runUntilRest(order.order_id);
       await world.simulators.a!.settled();
-    }
-    expect(await world.order(order.order_id)).toMatchObject({ state: 'delivered', delivered_quantity: 1 });
-    expect(world.simulators.a!.books()).toMatchObject({ orders: 1, units: 1 });
-    expect(world.simulators.b!.books().orders).toBe(0);
-  });
+      if (fault === 'callback_forged' && after.state !== 'delivered') {
+        const [attempt] = await world.attempts(order.order_id);
+        world.simulators.a!.deliver(attempt!.reference);
+        await world.simulators.a!.settled();
+      }
+      expect(await world.order(order.order_id)).toMatchObject({ state: 'delivered', delivered_quantity: 1 });
+      expect(world.simulators.a!.books()).toMatchObject({ orders: 1, units: 1 });
+      expect(world.simulators.b!.books().orders).toBe(0);
+    },
+  );
 
   test('with every callback lost is still finished, by lookups alone', async () => {
     await world.close();

@@ -17,15 +17,57 @@ const supplier = (promises: Partial<Promises>): Supplier => ({
 
 describe('a resend', () => {
   test.each<[string, Partial<Promises>, Partial<AttemptRow>, number, boolean]>([
-    ['is allowed where the original comes back', { lookup_by: 'resend', repeat_reference: 'returns_original' }, {}, 0, true],
+    [
+      'is allowed where the original comes back',
+      { lookup_by: 'resend', repeat_reference: 'returns_original' },
+      {},
+      0,
+      true,
+    ],
     ['is not where a repeat buys again', { lookup_by: 'resend', repeat_reference: 'buys_again' }, {}, 0, false],
     ['is not where a repeat is rejected', { lookup_by: 'resend', repeat_reference: 'is_rejected' }, {}, 0, false],
-    ['is not where another way of asking is promised', { lookup_by: 'reference', repeat_reference: 'returns_original' }, {}, 0, false],
-    ['is allowed within their window', { lookup_by: 'resend', repeat_reference: { returns_original_within_ms: 30 * DAY_MS } }, {}, 20 * DAY_MS, true],
-    ['is not near its end', { lookup_by: 'resend', repeat_reference: { returns_original_within_ms: 30 * DAY_MS } }, {}, 28 * DAY_MS, false],
-    ['is not after it', { lookup_by: 'resend', repeat_reference: { returns_original_within_ms: 30 * DAY_MS } }, {}, 31 * DAY_MS, false],
-    ['is not for a detached attempt', { lookup_by: 'resend', repeat_reference: 'returns_original' }, { detached_at: SENT_AT }, 0, false],
-    ['is not for one that was never sent', { lookup_by: 'resend', repeat_reference: 'returns_original' }, { sent_at: null }, 0, false],
+    [
+      'is not where another way of asking is promised',
+      { lookup_by: 'reference', repeat_reference: 'returns_original' },
+      {},
+      0,
+      false,
+    ],
+    [
+      'is allowed within their window',
+      { lookup_by: 'resend', repeat_reference: { returns_original_within_ms: 30 * DAY_MS } },
+      {},
+      20 * DAY_MS,
+      true,
+    ],
+    [
+      'is not near its end',
+      { lookup_by: 'resend', repeat_reference: { returns_original_within_ms: 30 * DAY_MS } },
+      {},
+      28 * DAY_MS,
+      false,
+    ],
+    [
+      'is not after it',
+      { lookup_by: 'resend', repeat_reference: { returns_original_within_ms: 30 * DAY_MS } },
+      {},
+      31 * DAY_MS,
+      false,
+    ],
+    [
+      'is not for a detached attempt',
+      { lookup_by: 'resend', repeat_reference: 'returns_original' },
+      { detached_at: SENT_AT },
+      0,
+      false,
+    ],
+    [
+      'is not for one that was never sent',
+      { lookup_by: 'resend', repeat_reference: 'returns_original' },
+      { sent_at: null },
+      0,
+      false,
+    ],
   ])('%s', (_title, promises, changes, after_ms, allowed) => {
     expect(mayResend(attempt(changes), supplier(promises), SENT_AT + after_ms)).toBe(allowed);
   });

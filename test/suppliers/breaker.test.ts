@@ -13,7 +13,9 @@ const noteOf = async (account: string) =>
   (await listAccounts(world.database.read)).find((each) => each.account === account)?.breaker ?? null;
 
 test('an opened breaker takes its account out of routing, is seen by others, and is reset by them', async () => {
-  world = await makeWorld({ options: { breaker: { volume_min: 2, error_percent: 50, window_ms: 60_000, open_ms: 600_000 } } });
+  world = await makeWorld({
+    options: { breaker: { volume_min: 2, error_percent: 50, window_ms: 60_000, open_ms: 600_000 } },
+  });
   await world.addSupplier('a');
   await world.addSupplier('b');
   await world.addSku('airtime', { kind: 'recharge' });

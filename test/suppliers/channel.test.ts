@@ -3,8 +3,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Outcome, type Purchase, Secret, type Supplier, type Wire } from '../../adapters/kit/contract.js';
-import { PESSIMISTIC } from '../../adapters/kit/contract.js';
+import {
+  type Outcome,
+  PESSIMISTIC,
+  type Purchase,
+  Secret,
+  type Supplier,
+  type Wire,
+} from '../../adapters/kit/contract.js';
 import type { OpenAccount } from '../../src/suppliers/accounts.js';
 import { Channel, type ChannelOptions, type PlaceHooks } from '../../src/suppliers/channel.js';
 
@@ -37,7 +43,9 @@ async function buy(wire: Wire, headers: Record<string, string> = {}): Promise<Ou
   if (status === 'ok') {
     return { outcome: 'delivered', ...(codes ? { codes: codes.map((text) => ({ number: new Secret(text) })) } : {}) };
   }
-  return status === 'sold_out' ? { outcome: 'refused', reason: 'out_of_stock' } : { outcome: 'refused', reason: 'maintenance' };
+  return status === 'sold_out'
+    ? { outcome: 'refused', reason: 'out_of_stock' }
+    : { outcome: 'refused', reason: 'maintenance' };
 }
 
 function supplier(changes: Partial<Supplier> = {}): Supplier {
@@ -99,7 +107,8 @@ const PURCHASE: Purchase = {
   cost_ceiling: null,
 };
 const GO: PlaceHooks = { prepared: async () => true, beforeSend: async () => true };
-const place = async (channel: Channel, purchase = PURCHASE): Promise<Outcome> => (await channel.place(purchase, GO)).found;
+const place = async (channel: Channel, purchase = PURCHASE): Promise<Outcome> =>
+  (await channel.place(purchase, GO)).found;
 
 describe('what a failure proves', () => {
   test('a connection that was refused proves that nothing left', async () => {
@@ -107,15 +116,37 @@ describe('what a failure proves', () => {
     await new Promise<void>((resolve) => dead.listen(0, '127.0.0.1', resolve));
     const { port } = dead.address() as AddressInfo;
     await new Promise((resolve) => dead.close(resolve));
-    expect(await place(open({}, {}, `http://127.0.0.1:${port}`))).toMatchObject({ outcome: 'refused', reason: 'not_sent' });
+    expect(await place(open({}, {}, `http://127.0.0.1:${port}`))).toMatchObject({
+      outcome: 'refused',
+      reason: 'not_sent',
+    });
   });
 
   test.each<[string, (request: IncomingMessage, response: ServerResponse) => void, string]>([
     ['silence past the deadline', () => undefined, 'deadline'],
     ['a dropped connection', (request) => request.socket.destroy(), 'reset'],
-    ['half a body', (_request, response) => { response.writeHead(200, { 'content-length': 100 }); response.write('{"sta'); setTimeout(() => response.destroy(), 20); }, 'reset'],
-    ['a slow drip', (_request, response) => { response.writeHead(200); setInterval(() => response.write(' '), 50).unref(); }, 'deadline'],
-    ['a redirect', (_request, response) => response.writeHead(302, { location: 'http://127.0.0.1:9/' }).end(), 'unreadable'],
+    [
+      'half a body',
+      (_request, response) => {
+        response.writeHead(200, { 'content-length': 100 });
+        response.write('{"sta');
+        setTimeout(() => response.destroy(), 20);
+      },
+      'reset',
+    ],
+    [
+      'a slow drip',
+      (_request, response) => {
+        response.writeHead(200);
+        setInterval(() => response.write(' '), 50).unref();
+      },
+      'deadline',
+    ],
+    [
+      'a redirect',
+      (_request, response) => response.writeHead(302, { location: 'http://127.0.0.1:9/' }).end(),
+      'unreadable',
+    ],
     ['a reply without end', (_request, response) => response.end('x'.repeat(20_000)), 'unreadable'],
     ['HTML', (_request, response) => response.end('<html>502</html>'), 'unreadable'],
   ])('%s is unknown', async (_what, behaviour, doubt) => {
@@ -126,7 +157,8 @@ describe('what a failure proves', () => {
   });
 
   test('a failure before the request that can buy proves that nothing was bought', async () => {
-    answer = (request, response) => (request.url === '/price' ? request.socket.destroy() : response.end('{"status":"ok"}'));
+    answer = (request, response) =>
+      request.url === '/price' ? request.socket.destroy() : response.end('{"status":"ok"}');
     const channel = open({
       place: async (_purchase, wire) => {
         await wire.send({ method: 'GET', url: '/price' });
@@ -211,7 +243,8 @@ describe('the limiter', () => {
     await Promise.all(Array.from({ length: 30 }, () => place(channel)));
     const times = arrived.map((each) => each.at);
     // Two calls' arrival can be moved closer by the network; a window a little shorter than the supplier's shows more.
-    for (const from of times) expect(times.filter((at) => at >= from && at < from + 480).length).toBeLessThanOrEqual(10);
+    for (const from of times)
+      expect(times.filter((at) => at >= from && at < from + 480).length).toBeLessThanOrEqual(10);
   });
 
   test('holds the concurrency', async () => {
@@ -231,10 +264,15 @@ describe('the limiter', () => {
 
   test('that is full refuses before anything is sent', async () => {
     answer = (_request, response) => setTimeout(() => response.end('{"status":"ok"}'), 50);
-    const channel = open({ limits: { requests: null, per_ms: 1_000, concurrency: 1, deadline_ms: 5_000 } }, { waiting_max: 2 });
+    const channel = open(
+      { limits: { requests: null, per_ms: 1_000, concurrency: 1, deadline_ms: 5_000 } },
+      { waiting_max: 2 },
+    );
     const outcomes = await Promise.all(Array.from({ length: 8 }, () => place(channel)));
     const sent = outcomes.filter((outcome) => outcome.outcome === 'delivered').length;
-    expect(outcomes.filter((outcome) => outcome.outcome === 'refused' && outcome.reason === 'not_sent')).toHaveLength(8 - sent);
+    expect(outcomes.filter((outcome) => outcome.outcome === 'refused' && outcome.reason === 'not_sent')).toHaveLength(
+      8 - sent,
+    );
     expect(sent).toBeLessThan(8);
     expect(arrived).toHaveLength(sent);
   });

@@ -16,7 +16,8 @@ test('holds the limit in every window, also after the process stood still', asyn
     }
   });
   await Promise.all(turns);
-  for (const from of sent) expect(sent.filter((at) => at >= from && at < from + LIMITS.per_ms).length).toBeLessThanOrEqual(5);
+  for (const from of sent)
+    expect(sent.filter((at) => at >= from && at < from + LIMITS.per_ms).length).toBeLessThanOrEqual(5);
 });
 
 test('refuses a wait that would be too long, and takes no turn by it', async () => {

@@ -125,7 +125,12 @@ export async function up(knex: Knex): Promise<void> {
     table.unique(['storefront', 'external_id'], { indexName: 'orders_external' });
     table.index(['due_at'], 'orders_due');
     table.index(['state', 'created_at'], 'orders_state');
-    table.check('?? >= 1 and ?? >= 0 and ?? <= ??', ['quantity', 'delivered_quantity', 'delivered_quantity', 'quantity']);
+    table.check('?? >= 1 and ?? >= 0 and ?? <= ??', [
+      'quantity',
+      'delivered_quantity',
+      'delivered_quantity',
+      'quantity',
+    ]);
     // A short delivery can never be called delivered.
     table.check("?? <> 'delivered' or ?? = ??", ['state', 'delivered_quantity', 'quantity']);
   });

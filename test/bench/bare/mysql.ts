@@ -18,7 +18,13 @@ export async function bareMysql(url: string, orders: number): Promise<number> {
   for (let from = 0; from < orders; from += 1_000) {
     const rows = Array.from({ length: Math.min(1_000, orders - from) }, (_, offset) => {
       const at = from + offset;
-      return [`cod_${String(at).padStart(26, '0')}`, 'card', 'available', `PLAIN-${at}-0123456789`, `fingerprint-${at}`];
+      return [
+        `cod_${String(at).padStart(26, '0')}`,
+        'card',
+        'available',
+        `PLAIN-${at}-0123456789`,
+        `fingerprint-${at}`,
+      ];
     });
     await pool.query('INSERT INTO bare_codes VALUES ?', [rows]);
   }
@@ -32,13 +38,23 @@ export async function bareMysql(url: string, orders: number): Promise<number> {
       const at = next++;
       const order_id = `ord_${String(at).padStart(26, '0')}`;
       await connection.query('BEGIN');
-      await connection.query('INSERT INTO bare_orders VALUES (?, ?, ?, ?, ?)', [order_id, `external-${at}`, 'card', 'delivered', Date.now()]);
+      await connection.query('INSERT INTO bare_orders VALUES (?, ?, ?, ?, ?)', [
+        order_id,
+        `external-${at}`,
+        'card',
+        'delivered',
+        Date.now(),
+      ]);
       const [found] = await connection.query<RowDataPacket[]>(
         "SELECT id FROM bare_codes FORCE INDEX (stock) WHERE sku = 'card' AND state = 'available' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
       );
       if (!found[0]) throw new Error('the baseline ran out of codes');
       await connection.query("UPDATE bare_codes SET state = 'issued' WHERE id = ?", [found[0].id]);
-      await connection.query('INSERT INTO bare_issues VALUES (?, ?, ?, 1)', [`iss_${String(at).padStart(26, '0')}`, found[0].id, order_id]);
+      await connection.query('INSERT INTO bare_issues VALUES (?, ?, ?, 1)', [
+        `iss_${String(at).padStart(26, '0')}`,
+        found[0].id,
+        order_id,
+      ]);
       await connection.query('COMMIT');
     }
     connection.release();

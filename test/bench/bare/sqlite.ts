@@ -23,10 +23,16 @@ export async function bareSqlite(filename: string, orders: number): Promise<numb
   database.exec('DROP TABLE IF EXISTS bare_orders');
   database.exec('DROP TABLE IF EXISTS bare_codes');
   database.exec('DROP TABLE IF EXISTS bare_issues');
-  database.exec('CREATE TABLE bare_orders (id TEXT PRIMARY KEY, external_id TEXT UNIQUE, sku TEXT, state TEXT, created_at INTEGER)');
-  database.exec('CREATE TABLE bare_codes (id TEXT PRIMARY KEY, sku TEXT, state TEXT, code TEXT, fingerprint TEXT UNIQUE)');
+  database.exec(
+    'CREATE TABLE bare_orders (id TEXT PRIMARY KEY, external_id TEXT UNIQUE, sku TEXT, state TEXT, created_at INTEGER)',
+  );
+  database.exec(
+    'CREATE TABLE bare_codes (id TEXT PRIMARY KEY, sku TEXT, state TEXT, code TEXT, fingerprint TEXT UNIQUE)',
+  );
   database.exec('CREATE INDEX bare_codes_stock ON bare_codes (sku, state, id)');
-  database.exec('CREATE TABLE bare_issues (id TEXT PRIMARY KEY, code_id TEXT UNIQUE, order_id TEXT, unit_no INTEGER, UNIQUE (order_id, unit_no))');
+  database.exec(
+    'CREATE TABLE bare_issues (id TEXT PRIMARY KEY, code_id TEXT UNIQUE, order_id TEXT, unit_no INTEGER, UNIQUE (order_id, unit_no))',
+  );
   const deposit = database.prepare('INSERT INTO bare_codes VALUES (?, ?, ?, ?, ?)');
   database.exec('BEGIN');
   for (let at = 0; at < orders; at++) {
