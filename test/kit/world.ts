@@ -276,7 +276,7 @@ function accountRow(gateway: Gateway, account: string, base_url: string, options
       credentialsText(options.credentials ?? {}),
     ),
     options: JSON.stringify(options.options ?? {}),
-    limits: JSON.stringify({ deadline_ms: 1_000, ...options.limits }),
+    limits: JSON.stringify({ deadline_ms: 4_000, ...options.limits }),
     currency: options.currency ?? 'CNY',
     exposure_limit_e4: options.exposure_limit_e4 ?? 10_000_000,
     is_enabled: 1,
