@@ -274,7 +274,7 @@ export const METRICS = {
   config_info: gauge({ base_currency: 'text', database: ['sqlite', 'mysql'] }, 'How it is set up; always 1.'),
   log_messages_total: counter({ level: ['debug', 'info', 'warn', 'error'] }, 'Log lines written.'),
   failures_total: counter(
-    { where: ['http', 'fulfil', 'renew_leases', 'vault', 'gauges', 'balance', 'alerts'] },
+    { where: ['http', 'fulfil', 'settle', 'renew_leases', 'vault'] },
     'Errors of our own that were caught at the top.',
   ),
   alert_notices_total: counter(

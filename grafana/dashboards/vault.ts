@@ -130,6 +130,7 @@ export const vault: DashboardSpec = {
           unit: 'short',
           width: 8,
           queries: [{ expr: 'sort(max by (sku) (kamigate_vault_sku_available_codes{$M}))', is_instant: true }],
+          may_be_empty: 'no SKU is low',
         },
         {
           type: 'timeseries',

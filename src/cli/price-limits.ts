@@ -25,14 +25,16 @@ interface ActFlags {
   reason: string;
 }
 type Limit = number | null;
+/** As a flag: commander makes an empty text of null. */
+type Wanted = number | 'none';
 interface PolicyFlags extends ScopeFlags, Partial<ActFlags> {
-  riseMax?: Limit;
-  fallMax?: Limit;
-  marginMin?: Limit;
-  floor?: Limit;
-  ceiling?: Limit;
+  riseMax?: Wanted;
+  fallMax?: Wanted;
+  marginMin?: Wanted;
+  floor?: Wanted;
+  ceiling?: Wanted;
   currency?: string;
-  impactMax?: Limit;
+  impactMax?: Wanted;
 }
 
 export function addPriceLimits(price: Command, context: Context): void {
@@ -165,20 +167,22 @@ function policyView(row: Omit<PolicyRow, 'set_at'> & { set_at: number | null }) 
   };
 }
 
-function fieldsOf(flags: PolicyFlags): Partial<PolicyFields> {
-  const given: { [field in keyof PolicyFields]: PolicyFields[field] | undefined } = {
+function fieldsOf({ currency, ...flags }: PolicyFlags): Partial<PolicyFields> {
+  if (currency !== undefined && !/^[A-Z]{3}$/.test(currency))
+    throw usageError('--currency', '--currency is not a currency', 'Write an ISO 4217 code such as CNY.');
+  const limits = {
     rise_max_bp: flags.riseMax,
     fall_max_bp: flags.fallMax,
     margin_min_bp: flags.marginMin,
     floor_e4: flags.floor,
     ceiling_e4: flags.ceiling,
-    currency: flags.currency,
     impact_max_e4: flags.impactMax,
-    locked_until: undefined,
   };
-  if (flags.currency !== undefined && !/^[A-Z]{3}$/.test(flags.currency))
-    throw usageError('--currency', '--currency is not a currency', 'Write an ISO 4217 code such as CNY.');
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const given = Object.entries(limits).filter(([, limit]) => limit !== undefined);
+  const fields: Partial<PolicyFields> = Object.fromEntries(
+    given.map(([field, limit]) => [field, limit === 'none' ? null : limit]),
+  );
+  return currency === undefined ? fields : { ...fields, currency };
 }
 
 /** One scope, never a guessed one: what is meant for a SKU must not hold for all. */
@@ -195,9 +199,9 @@ function scopeOf({ all, account, category, sku }: ScopeFlags): { scope: PolicySc
   );
 }
 
-/** What `read` makes of the text, or null for none. */
-function limitOf(field: string, read: (field: string) => (text: string) => number): (text: string) => Limit {
-  return (text) => (text === 'none' ? null : read(field)(text));
+/** What `read` makes of the text, or none. */
+function limitOf(field: string, read: (field: string) => (text: string) => number): (text: string) => Wanted {
+  return (text) => (text === 'none' ? 'none' : read(field)(text));
 }
 
 /** Percent with up to two places, in hundredths. */

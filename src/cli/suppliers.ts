@@ -1,10 +1,9 @@
 // Suppliers' accounts: see them and our money there, take one out of routing, put it back, have its offers read. A server
 // notices within five seconds.
 import type { Command } from 'commander';
-import { supplierFor } from '../../adapters/register.js';
 import { atomic } from '../db/atomic.js';
-import type { Database } from '../db/connect.js';
 import { GatewayError } from '../errors.js';
+import type { Gateway } from '../main.js';
 import { decimalText } from '../orders/view.js';
 import {
   type BreakerNote,
@@ -123,9 +122,9 @@ async function reset(context: Context, account: string): Promise<void> {
 }
 
 async function sync(context: Context, account: string): Promise<void> {
-  await onGateway(context, async ({ database, catalog }) => {
-    await mustBeSwept(database, account);
-    await catalog.sweeper.sweepSoon(account);
+  await onGateway(context, async (gateway) => {
+    await mustBeSwept(gateway, account);
+    await gateway.catalog.sweeper.sweepSoon(account);
     context.show({ account, due: true }, () => `${account}: its offers are read as soon as a serving process looks`);
   });
   context.tell(`next: kamigate price history --account ${account}`);
@@ -133,18 +132,18 @@ async function sync(context: Context, account: string): Promise<void> {
 
 async function believe(context: Context, account: string, by: string): Promise<void> {
   if (by.trim() === '') throw usageError('--by', '--by is empty', 'Say who has looked.');
-  await onGateway(context, async ({ database, catalog }) => {
-    await mustBeSwept(database, account);
+  await onGateway(context, async (gateway) => {
+    await mustBeSwept(gateway, account);
     // One that was never read gets its row first.
-    await catalog.sweeper.sweepSoon(account);
-    await catalog.sweeper.believeList(account, by);
+    await gateway.catalog.sweeper.sweepSoon(account);
+    await gateway.catalog.sweeper.believeList(account, by);
     context.show({ account, believed: true, by }, () => `${account}: its next list is believed, however short`);
   });
   context.tell(`next: kamigate price history --account ${account}`);
 }
 
 /** Refuses an account whose offers nobody would read: nothing that is asked for may be silently left undone. */
-async function mustBeSwept(database: Database, account: string): Promise<void> {
+async function mustBeSwept({ database, engine }: Gateway, account: string): Promise<void> {
   refuseVault(account);
   const found = (await listAccounts(database.read)).find((each) => each.account === account);
   if (!found) {
@@ -166,8 +165,7 @@ async function mustBeSwept(database: Database, account: string): Promise<void> {
       },
     );
   }
-  // The account of a person who delivers has the vault's adapter.
-  if (adapter !== VAULT_ACCOUNT && supplierFor(adapter).listOffers !== undefined) return;
+  if (engine.supplierFor(adapter).listOffers !== undefined) return;
   throw usageError('account', `${account} has no list of offers`, 'Write what its products cost in the catalog file.');
 }
 

@@ -228,20 +228,23 @@ describe('suppliers', () => {
     expect([code, stderr]).toEqual([0, `next: kamigate price history --account ${account}\n`]);
     world.clock.advance(1_000 + Date.now() - world.clock.now());
     await world.gateway.jobs.runNow('sweep_offers');
-    expect(await sweep()).toMatchObject({ last_result: 'ok' });
+    expect(await sweep()).toMatchObject({ offers_count: 2 });
     const read_at = Number((await sweep()).swept_at);
     expect(Number((await sweep()).next_at)).toBeGreaterThan(read_at);
     await data(['suppliers', 'sync', account], { env });
     expect(Number((await sweep()).next_at)).toBeLessThanOrEqual(Date.now());
   });
 
-  test('sync refuses what is paused, what is not there, and the vault', async () => {
+  test('sync refuses what is paused, what is not there, the vault and what a person delivers', async () => {
+    const vault = (await world.database.read('accounts').where({ account: 'vault' }).first()) as object;
+    await world.database.write('accounts').insert({ ...vault, account: 'manual', adapter: 'manual' });
     await data(['suppliers', 'pause', account, '--reason', 'looks wrong'], { env });
     const paused = await run(['suppliers', 'sync', account], { env });
     expect([paused.code, paused.stderr]).toEqual([7, expect.stringContaining(`suppliers resume ${account}`)]);
     expect((await run(['suppliers', 'sync', 'none'], { env })).code).toBe(6);
     expect((await run(['suppliers', 'sync', 'vault'], { env })).code).toBe(2);
-    expect(await world.database.read('sweeps').whereIn('account', ['none', 'vault', account])).toEqual([]);
+    expect((await run(['suppliers', 'sync', 'manual'], { env })).code).toBe(2);
+    expect(await world.database.read('sweeps').whereIn('account', ['none', 'vault', 'manual', account])).toEqual([]);
   });
 
   test('believe forgets how long the list was, with the name of who looked', async () => {

@@ -146,6 +146,8 @@ async function declare(world: World): Promise<void> {
     'from-stock',
     Array.from({ length: 400 }, (_, at) => `STOCK-${at}-${Math.random().toString(36).slice(2)}`),
   );
+  await world.addSku('low');
+  await world.deposit('low', ['LOW-1', 'LOW-2', 'LOW-3']);
   await world.addSku('runs-out');
   await world.deposit('runs-out', ['OUT-1', 'OUT-2']);
   await world.addSku('gamma-only', { kind: 'recharge' });
