@@ -1,7 +1,7 @@
 // Putting codes into the vault as one batch: fingerprint, compare, split the cost, seal, write. All in the caller's
 // transaction.
 import { type Core, invalid } from './core.js';
-import { VaultError } from './errors.js';
+import { VaultError, VaultRetry } from './errors.js';
 import { batchKeyName } from './gate.js';
 import { newId } from './ids.js';
 import { claimKind } from './kinds.js';
@@ -10,13 +10,21 @@ import {
   checkMoney,
   deposited,
   insertSealed,
+  markKnown,
   type Prepared,
   prepareCodes,
   recordDeposit,
+  wipe,
   wrapBatchKey,
 } from './prepare.js';
 import type { BatchRow } from './tables.js';
 import { type Deposit, type DepositResult, ORIGINS, type PlainCode, type Trx } from './types.js';
+
+/**
+ * From this many codes on they are written first and looked up only if the database refuses one: looking up costs as
+ * much as a third of the insert. Below it, one look is less than a savepoint and what follows a refusal.
+ */
+const INSERT_FIRST_MIN = 100;
 
 /** Deposits the codes as one batch. See `Vault.deposit`. */
 export async function depositCodes(core: Core, trx: Trx, deposit: Deposit): Promise<DepositResult> {
@@ -24,7 +32,33 @@ export async function depositCodes(core: Core, trx: Trx, deposit: Deposit): Prom
   checkCount(deposit.codes);
   const keys = await core.gate.fingerprintKeys(trx);
   await claimKind(trx, deposit.sku, 'code', core.now());
-  const prepared = await prepareCodes(core, trx, deposit.sku, keys, deposit.codes);
+  const prepared = await prepareCodes(core, deposit.sku, keys, deposit.codes);
+  try {
+    let batch_id = prepared.length < INSERT_FIRST_MIN ? null : await insertFirst(core, trx, deposit, prepared);
+    if (batch_id === null) {
+      await markKnown(core, trx, keys, prepared);
+      batch_id = await write(core, trx, deposit, prepared);
+    }
+    return { batch_id, codes: prepared.map((one) => deposited(one, deposit.quarantined)) };
+  } finally {
+    wipe(prepared);
+  }
+}
+
+/** Writes them as if none were here already. Null: at least one is, and nothing was written. */
+async function insertFirst(core: Core, trx: Trx, deposit: Deposit, prepared: Prepared[]): Promise<string | null> {
+  await trx.raw('savepoint deposit');
+  try {
+    return await write(core, trx, deposit, prepared);
+  } catch (error) {
+    if (!(error instanceof VaultRetry)) throw error;
+    await trx.raw('rollback to savepoint deposit');
+    return null;
+  }
+}
+
+/** Seals and writes those that are no duplicates as a batch under a key of its own, with its record. */
+async function write(core: Core, trx: Trx, deposit: Deposit, prepared: Prepared[]): Promise<string> {
   const fresh = prepared.filter(({ duplicate }) => duplicate === null);
   const costs = splitCost(deposit, fresh);
   const batch = newBatch(core, deposit, fresh, prepared.length - fresh.length, costs);
@@ -33,7 +67,7 @@ export async function depositCodes(core: Core, trx: Trx, deposit: Deposit): Prom
   const rows = await insertSealed(core, trx, batch, key, fresh, costs, deposit.quarantined);
   await recordDeposit(core, trx, batch, rows);
   core.keyring.cache(batchKeyName(batch), key);
-  return { batch_id: batch.batch_id, codes: prepared.map((one) => deposited(one, deposit.quarantined)) };
+  return batch.batch_id;
 }
 
 export function newBatch(

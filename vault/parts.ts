@@ -4,7 +4,16 @@ import { checkDeposit, newBatch } from './deposit.js';
 import { VaultError } from './errors.js';
 import { batchKeyName } from './gate.js';
 import { claimKind } from './kinds.js';
-import { BATCH_CODES_MAX, deposited, insertSealed, prepareCodes, recordDeposit, wrapBatchKey } from './prepare.js';
+import {
+  BATCH_CODES_MAX,
+  deposited,
+  insertSealed,
+  markKnown,
+  prepareCodes,
+  recordDeposit,
+  wipe,
+  wrapBatchKey,
+} from './prepare.js';
 import type { BatchRow } from './tables.js';
 import type { Deposit, Deposited, PlainCode, Trx } from './types.js';
 
@@ -56,7 +65,8 @@ export async function appendCodes(
       fix: 'Begin a new batch.',
     });
   }
-  const prepared = await prepareCodes(core, trx, batch.sku, keys, codes);
+  const prepared = await prepareCodes(core, batch.sku, keys, codes);
+  await markKnown(core, trx, keys, prepared);
   const fresh = prepared.filter(({ duplicate }) => duplicate === null);
   const costs = fresh.map(({ code }) => code.cost_e4 ?? null);
   const { key_version } = batch;
@@ -78,6 +88,7 @@ export async function appendCodes(
       fix: 'Run `kamigate vault verify`.',
     });
   const rows = await insertSealed(core, trx, batch, key, fresh, costs, quarantined);
+  wipe(prepared);
   const cost = costs.reduce<number>((sum, one) => sum + (one ?? 0), 0);
   await trx('batches')
     .where({ batch_id })

@@ -13,6 +13,7 @@ import type { CodeState, Deposited, PlainCode, Trx } from './types.js';
 export const BATCH_CODES_MAX = 2 ** 20;
 /** Codes between two turns of the event loop. */
 const SLICE = 250;
+const SLOTS = ['a', 'b'] as const;
 
 /** A code ready to be sealed: content as bytes, and its fingerprint in each slot in use. */
 export interface Prepared {
@@ -34,38 +35,47 @@ export function wrapBatchKey(
   return { batch_id, key_version, seals_count, born_version: wrapped.master_version, ...wrapped };
 }
 
-/** Fingerprints the codes and finds which of them are already here, or twice among themselves. */
+/** Fingerprints the codes and finds which of them are twice among themselves. Looks into no table: see `markKnown`. */
 export async function prepareCodes(
   core: Core,
-  trx: Trx,
   sku: string,
   keys: FingerprintKey[],
   codes: PlainCode[],
 ): Promise<Prepared[]> {
   const prepared: Prepared[] = [];
   const seen = new Map<string, Prepared>();
-  for (let from = 0; from < codes.length; from += SLICE) {
-    const slice = codes.slice(from, from + SLICE).map((code, at) => prepareCode(core, sku, keys, code, from + at));
-    const known = await findKnown(core, trx, keys, slice);
-    for (const one of slice) {
-      const print = one.fingerprints.find((some) => some !== null)!.toString('latin1');
-      one.duplicate = known.get(one) ?? seen.get(print) ?? null;
-      if (one.duplicate === null) seen.set(print, one);
-      prepared.push(one);
-    }
-    if (codes.length > SLICE) await breathe();
+  const slots = SLOTS.map((slot) => keys.find((one) => one.slot === slot));
+  for (const [at, code] of codes.entries()) {
+    const one = prepareCode(core, sku, slots, code, at);
+    const print = (one.fingerprints[0] ?? one.fingerprints[1]!).toString('latin1');
+    one.duplicate = seen.get(print) ?? null;
+    if (one.duplicate === null) seen.set(print, one);
+    prepared.push(one);
+    if (at % SLICE === SLICE - 1) await breathe();
   }
   return prepared;
 }
 
-function prepareCode(core: Core, sku: string, keys: FingerprintKey[], code: PlainCode, at: number): Prepared {
+function prepareCode(
+  core: Core,
+  sku: string,
+  slots: (FingerprintKey | undefined)[],
+  code: PlainCode,
+  at: number,
+): Prepared {
   checkCode(code, at);
   const { content, identity } = encodeContent(code);
-  const fingerprints = (['a', 'b'] as const).map((slot) => {
-    const key = keys.find((one) => one.slot === slot);
-    return key ? fingerprint(key.key, sku, identity) : null;
-  });
+  const fingerprints = slots.map((slot) => (slot ? fingerprint(slot.key, sku, identity) : null));
   return { code, content, fingerprints, duplicate: null, code_id: newId('cod', core.now()) };
+}
+
+/** Marks the prepared codes that are in the vault already as duplicates of the ones there. */
+export async function markKnown(core: Core, trx: Trx, keys: FingerprintKey[], prepared: Prepared[]): Promise<void> {
+  for (let from = 0; from < prepared.length; from += SLICE) {
+    const slice = prepared.slice(from, from + SLICE);
+    for (const [one, known] of await findKnown(core, trx, keys, slice)) one.duplicate = known;
+    if (prepared.length > SLICE) await breathe();
+  }
 }
 
 async function findKnown(core: Core, trx: Trx, keys: FingerprintKey[], slice: Prepared[]) {
@@ -86,6 +96,10 @@ async function findKnown(core: Core, trx: Trx, keys: FingerprintKey[], slice: Pr
   return known;
 }
 
+/**
+ * Seals and writes them slice by slice, the next one sealed while a server still writes the one before. Throws
+ * `VaultRetry` where a code of the same fingerprint is already there.
+ */
 export async function insertSealed(
   core: Core,
   trx: Trx,
@@ -96,13 +110,22 @@ export async function insertSealed(
   quarantined: string | undefined,
 ): Promise<CodeRow[]> {
   const rows: CodeRow[] = [];
-  for (let from = 0; from < fresh.length; from += SLICE) {
-    const slice = fresh
-      .slice(from, from + SLICE)
-      .map((one, at) => sealCode(batch, key, one, costs[from + at] ?? null, quarantined));
-    await core.store.insertCodes(trx, slice);
-    for (const row of slice) rows.push(row);
-    if (fresh.length > SLICE) await breathe();
+  let writing: Promise<void> = Promise.resolve();
+  try {
+    for (let from = 0; from < fresh.length; from += SLICE) {
+      const slice = fresh
+        .slice(from, from + SLICE)
+        .map((one, at) => sealCode(batch, key, one, costs[from + at] ?? null, quarantined));
+      await writing;
+      writing = core.store.insertCodes(trx, slice);
+      // Its failure is met at the next `await`; until then it must not count as one that nobody looks at.
+      writing.catch(() => undefined);
+      for (const row of slice) rows.push(row);
+      if (fresh.length > SLICE) await breathe();
+    }
+  } finally {
+    // Nothing of this may still be under way when the caller rolls back.
+    await writing;
   }
   return rows;
 }
@@ -117,7 +140,6 @@ function sealCode(
   const { code_id, code, content, fingerprints } = one;
   const bound = bindingBytes({ sku: batch.sku, batch_id: batch.batch_id, code_id, key_version: batch.key_version });
   const sealed = seal(key, bound, content);
-  content.fill(0);
   return {
     code_id,
     sku: batch.sku,
@@ -134,6 +156,11 @@ function sealCode(
     [SLOT_COLUMN.a]: fingerprints[0]!,
     [SLOT_COLUMN.b]: fingerprints[1]!,
   };
+}
+
+/** Overwrites the content of prepared codes: once they are sealed, or the deposit has failed, nobody needs it. */
+export function wipe(prepared: Prepared[]): void {
+  for (const { content } of prepared) content.fill(0);
 }
 
 /** Covers what a deposit wrote, whatever order its rows are read in. */

@@ -8,7 +8,8 @@ import { type Context, columns, onGateway } from './context.js';
 import { usageError } from './failure.js';
 import { type ActFlags, actOf, transact } from './vault-acts.js';
 
-type Rule = number | null;
+/** `none` stays a word until here: commander turns a null from a parser into an empty text. */
+type Rule = number | 'none';
 interface PolicyFlags {
   orderShare?: Rule;
   hourBatchMax?: Rule;
@@ -44,7 +45,7 @@ export function addVaultPolicy(vault: Command, context: Context): void {
 
 function ruleOf(field: string, most: number): (text: string) => Rule {
   return (text) => {
-    if (text === 'none') return null;
+    if (text === 'none') return 'none';
     const value = /^\d{1,10}$/.test(text) ? Number(text) : 0;
     if (value >= 1 && value <= most) return value;
     throw usageError(field, `${field} is not a whole number from 1 to ${most}`, 'Give one, or none for no rule.');
@@ -70,11 +71,15 @@ async function policy(context: Context, sku: string, flags: PolicyFlags): Promis
 
 function changesOf({ orderShare, hourBatchMax, disputesMax, numberRule }: PolicyFlags): Partial<Policy> {
   return {
-    ...(orderShare === undefined ? {} : { order_share_pct: orderShare }),
-    ...(hourBatchMax === undefined ? {} : { hour_batch_max: hourBatchMax }),
-    ...(disputesMax === undefined ? {} : { disputes_max: disputesMax }),
-    ...(numberRule === undefined ? {} : { number_rule: numberRule === 'none' ? null : numberRule }),
+    ...(orderShare === undefined ? {} : { order_share_pct: valueOf(orderShare) }),
+    ...(hourBatchMax === undefined ? {} : { hour_batch_max: valueOf(hourBatchMax) }),
+    ...(disputesMax === undefined ? {} : { disputes_max: valueOf(disputesMax) }),
+    ...(numberRule === undefined ? {} : { number_rule: valueOf(numberRule) }),
   };
+}
+
+function valueOf<T>(given: T | 'none'): Exclude<T, 'none'> | null {
+  return given === 'none' ? null : (given as Exclude<T, 'none'>);
 }
 
 function actFor({ reason, by }: PolicyFlags): ActFlags {

@@ -211,6 +211,10 @@ describe('after the sale', () => {
     await world.deposit(sku, ['GOOD-1']);
     const order_id = await placed();
     expect((await json(['vault', 'policy', sku, '--disputes-max', '1'])).code).toBe(2);
+    // `none` takes a rule away; it must not become a rule of its own.
+    expect(await data(['vault', 'policy', sku, '--disputes-max', 'none', ...WHY], { env })).toMatchObject({
+      disputes_max: null,
+    });
     expect(await data(['vault', 'policy', sku, '--disputes-max', '1', ...WHY], { env })).toMatchObject({
       disputes_max: 1,
     });

@@ -105,6 +105,60 @@ describe('deposit', () => {
     expect('code_id' in other.codes[0]!).toBe(true);
   });
 
+  test('a large deposit writes first, and still names each code that was here, and splits the cost over the rest', async () => {
+    const before = await deposit(numbered(3, 'OLD'));
+    const codes = [...numbered(300, 'NEW'), numbered(3, 'OLD')[1]!, ...numbered(1, 'NEW')];
+    const { result, row_before } = await world.tx(async (trx) => {
+      // What the transaction wrote before the refused insert stays.
+      await trx('vault_state').insert({ name: `mark-${sku}`, value: 'kept', updated_at: world.clock.now });
+      const result = await world.vault.deposit(
+        trx,
+        depositOf(codes, { sku, total_cost_e4: 1_000_003, currency: 'CNY' }),
+      );
+      return {
+        result,
+        row_before: await trx('vault_state')
+          .where({ name: `mark-${sku}` })
+          .first(),
+      };
+    });
+    expect(row_before).toMatchObject({ value: 'kept' });
+    const first = (result.codes[0] as { code_id: string }).code_id;
+    expect(result.codes.slice(300)).toEqual([
+      { duplicate_of: (before.codes[1] as { code_id: string }).code_id, state: 'available' },
+      { duplicate_of: first, state: 'available' },
+    ]);
+    const { batch_id } = result;
+    const batches = await world.database.read('batches').where({ sku });
+    expect(batches).toHaveLength(2);
+    expect(batches.find((one) => one.batch_id === batch_id)).toMatchObject({
+      codes_count: 300,
+      duplicates_count: 2,
+      unallocated_e4: 0,
+    });
+    expect(await world.database.read('batch_keys').where({ batch_id })).toMatchObject([{ seals_count: 300 }]);
+    const rows = await world.database.read('codes').where({ batch_id });
+    expect(rows.map((one) => one.code_id).sort()).toEqual(
+      result.codes.slice(0, 300).map((one) => (one as { code_id: string }).code_id),
+    );
+    expect(rows.reduce((sum, one) => sum + one.cost_e4, 0)).toBe(1_000_003);
+    expect(await world.database.read('ledger_inbox').where({ batch_id, act: 'deposit' })).toMatchObject([
+      { count: 300 },
+    ]);
+    await issue(303);
+    const numbers = (await reveal()).map((code) => code.number!.reveal());
+    expect(new Set(numbers)).toEqual(
+      new Set([...numbered(300, 'NEW'), ...numbered(3, 'OLD')].map((one) => one.number)),
+    );
+  });
+
+  test('two large deposits of the same codes at once leave each code once', async () => {
+    const results = await Promise.all([deposit(numbered(400)), deposit(numbered(400))]);
+    expect(await stock()).toMatchObject({ available: 400 });
+    const fresh = results.flatMap(({ codes }) => codes.filter((one) => 'code_id' in one));
+    expect(fresh).toHaveLength(400);
+  });
+
   test('a deposit of duplicates only keeps the batch and what it cost', async () => {
     await deposit([{ number: 'A' }]);
     const { batch_id } = await deposit([{ number: 'A' }], { total_cost_e4: 500, currency: 'CNY' });
