@@ -46,6 +46,7 @@ const LOOK_EVERY_MS = 20;
 export interface Stage {
   folder: string;
   api_url: string;
+  metrics_url: string;
   suppliers: Record<SupplierName, Simulator>;
   /** For reading alone; the gateway's own file. */
   database: () => Database;
@@ -75,7 +76,8 @@ export async function setStage(options: StageOptions): Promise<Stage> {
   const port = await freePort(is_temporary ? 0 : options.port);
   const config = join(folder, 'kamigate.yaml');
   const log = join(folder, 'gateway.log');
-  writeFileSync(config, settingsText(folder, port));
+  const metrics_port = await freePort(0);
+  writeFileSync(config, settingsText(folder, port, metrics_port));
   writeSecrets(folder, suppliers);
   writeFileSync(join(folder, 'catalog.yaml'), catalogText(suppliers));
 
@@ -85,6 +87,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
   return {
     folder,
     api_url,
+    metrics_url: `http://127.0.0.1:${metrics_port}/metrics`,
     suppliers,
     database: () => {
       database ??= connect({ url: `sqlite:${join(folder, 'kamigate.db')}`, pool_max: 1, acquire_timeout_ms: 5_000 });
@@ -148,13 +151,13 @@ async function startSuppliers(is_temporary: boolean): Promise<Record<SupplierNam
 }
 
 /** Short pauses in place of the usual ones: what takes minutes in production is to be seen within seconds. */
-function settingsText(folder: string, port: number): string {
+function settingsText(folder: string, port: number, metrics_port: number): string {
   const settings = {
     data_dir: folder,
     database_url: `sqlite:${join(folder, 'kamigate.db')}`,
     master_key_file: join(folder, 'master.key'),
     port,
-    metrics_port: 0,
+    metrics_port,
     sweep_ms: 100,
     lease_ms: 1_000,
     lookup_ladder_ms: '1000,1000,1000,2000,5000,10000,60000',

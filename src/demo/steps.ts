@@ -41,6 +41,7 @@ export const STEPS: readonly Step[] = [
   { title: 'no source can fill the order: it fails, safe to refund', run: noSource },
   { title: 'kill -9 while a purchase is on the wire: settled after the restart, bought once', run: killGateway },
   { title: 'the suppliers’ books equal ours, to the ten-thousandth', run: balanceBooks },
+  { title: 'no code, phone or key in /metrics and the log, no code or key in the data folder', run: findNoSecret },
 ];
 
 async function startUp(tour: Tour): Promise<string> {
@@ -194,6 +195,26 @@ async function balanceBooks({ stage }: Tour): Promise<string> {
   check(units === units_delivered + units_in_stock, 'every unit paid for is delivered or in stock');
   const sums = accounts.map(({ account, theirs_e4 }) => `${account} ${decimalText(theirs_e4)}`).join(', ');
   return `${sums} CNY; ${units} units paid for: ${units_delivered} delivered, ${units_in_stock} in stock`;
+}
+
+/** Every code there ever was, ours and the suppliers', and every key, looked for wherever a byte was written. */
+async function findNoSecret({ stage, client }: Tour): Promise<string> {
+  const sold = SUPPLIER_NAMES.flatMap((name) => Object.values(stage.suppliers[name].books().by_reference));
+  const codes = [...DEPOSITED, ...sold.flatMap((entry) => entry.codes.flatMap(({ number, pin }) => [number, pin]))];
+  const keys = [client.key, ...SUPPLIER_NAMES.map((name) => stage.suppliers[name].app_secret)];
+  const metrics = await (await fetch(stage.metrics_url)).text();
+  check(metrics.includes('kamigate_orders_created_total'), 'the metrics are there');
+  const log = readFileSync(join(stage.folder, 'gateway.log'), 'utf8');
+  for (const secret of [...codes, ...keys, PHONE.account]) {
+    check(!metrics.includes(secret) && !log.includes(secret), 'no code, phone or key in /metrics or the log');
+  }
+  const files = readdirSync(stage.folder).filter((name) => name.startsWith('kamigate.db'));
+  for (const file of files) {
+    const bytes = readFileSync(join(stage.folder, file));
+    for (const secret of [...codes, ...keys]) check(!bytes.includes(secret), `no code or key in ${file}`);
+  }
+  const searched = `${codes.length} codes and ${keys.length} keys in ${metrics.length} bytes of metrics`;
+  return `${searched}, ${log.length} of log, and ${files.length} database files: none found`;
 }
 
 function phoneOrder(external_id: string, sku: string): Record<string, unknown> {
