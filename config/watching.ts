@@ -55,4 +55,10 @@ export const WATCHING = {
     example: 'SEC0123456789',
     help: 'The signing secret of a 钉钉 or 飞书 robot, where it has one.',
   },
+  otlp_endpoint: {
+    type: 'public_url',
+    default: null,
+    example: 'http://127.0.0.1:4318',
+    help: 'An OpenTelemetry collector that takes OTLP over HTTP; traces go to /v1/traces below it. Left out: nowhere.',
+  },
 } as const satisfies Record<string, Option>;

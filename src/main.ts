@@ -13,6 +13,7 @@ import { createJobs, type Job, type JobReport, type Jobs } from './jobs.js';
 import type { Logger } from './log.js';
 import {
   callObserver,
+  callOutcome,
   countingLogger,
   engineObserver,
   measureDatabase,
@@ -32,6 +33,7 @@ import { createWebhookSender, type WebhookOptions, type WebhookSender } from './
 import { noteBreaker, readAccount } from './suppliers/accounts.js';
 import { type Channels, createChannels } from './suppliers/channels.js';
 import { withManual } from './suppliers/manual.js';
+import { createTracer, type Tracer } from './tracing.js';
 import { createUpkeep, type Upkeep } from './vault-upkeep.js';
 
 /** What a gateway is built of; the tests hand in a clock, a simulator's address and a database of their own. */
@@ -61,6 +63,8 @@ export interface GatewayOptions extends EngineOptions, WebhookOptions, Partial<S
   gauges?: Partial<GaugeOptions>;
   /** Notices to operators; null or left out: none are sent. */
   alerts?: AlertOptions | null;
+  /** Where traces go; null or left out: nowhere. */
+  otlp_endpoint?: string | null;
 }
 
 export interface Gateway {
@@ -79,6 +83,8 @@ export interface Gateway {
   gauges: Gauges;
   /** Null where no address for notices is set. */
   alerts: Alerts | null;
+  /** Null where no endpoint for traces is set. */
+  tracer: Tracer | null;
   log: Logger;
   receiveCallback: (
     account: string,
@@ -97,6 +103,7 @@ export function buildGateway(parts: GatewayParts): Gateway {
   const base_currency = options.base_currency ?? GAUGE_DEFAULTS.base_currency;
   const gauge_options = { ...GAUGE_DEFAULTS, base_currency, ...options.gauges };
   describeBuild(metrics, parts, gauge_options);
+  const tracer = openTracer(options, log, now);
   const toBase: ToBase = (amount_e4, currency) => gauges.toBase(amount_e4, currency);
   const bare_vault = createVault({
     keyring: parts.keyring,
@@ -111,7 +118,7 @@ export function buildGateway(parts: GatewayParts): Gateway {
   const channels = createChannels({
     readAccount: (account) => readAccount(database.read, { openText, supplierFor }, account),
     supplierFor,
-    options: channelOptions({ ...parts, log }, metrics),
+    options: channelOptions({ ...parts, log }, metrics, tracer),
   });
   const gauges = createGauges({ database, vault, channels, metrics, now, options: gauge_options });
   const alerts = options.alerts ? createAlerts({ gauges, options: options.alerts, metrics, log, now }) : null;
@@ -126,7 +133,7 @@ export function buildGateway(parts: GatewayParts): Gateway {
     options,
     reach: parts.reach ?? (() => undefined),
     bell: createBell(),
-    observe: engineObserver(metrics, log, toBase),
+    observe: tracedEvents(engineObserver(metrics, log, toBase), tracer),
   };
   const catalog = createCatalog({ database, channels, supplierFor, now, log, options });
   const fulfilment = createFulfilment(engine);
@@ -160,7 +167,10 @@ export function buildGateway(parts: GatewayParts): Gateway {
   const callback_deps: CallbackDeps = {
     engine,
     fulfilment,
-    onCallback: (account, result) => metrics.count('supplier_callbacks_total', { supplier: account, result }),
+    onCallback: (account, result, attempt) => {
+      metrics.count('supplier_callbacks_total', { supplier: account, result });
+      tracer?.callback({ account, result, ...(attempt ? { about: attempt } : {}) });
+    },
   };
   return {
     database,
@@ -177,6 +187,7 @@ export function buildGateway(parts: GatewayParts): Gateway {
     metrics,
     gauges,
     alerts,
+    tracer,
     log,
     receiveCallback: (account, message) => receiveCallback(callback_deps, account, message),
     stop: async (wait_ms) => {
@@ -192,6 +203,7 @@ export function buildGateway(parts: GatewayParts): Gateway {
       await gauges.release();
       await webhooks.close();
       await channels.close();
+      await tracer?.close();
     },
   };
 }
@@ -199,7 +211,9 @@ export function buildGateway(parts: GatewayParts): Gateway {
 function channelOptions(
   { now, options, log, database }: GatewayParts,
   metrics: Metrics,
+  tracer: Tracer | null,
 ): Parameters<typeof createChannels>[0]['options'] {
+  const observe = callObserver(metrics, now);
   return {
     now,
     monotonic: () => performance.now(),
@@ -207,7 +221,12 @@ function channelOptions(
     reply_bytes_max: options.reply_bytes_max,
     waiting_max: options.fulfil_waiting_max,
     breaker: options.breaker,
-    onCall: callObserver(metrics, now),
+    onCall: tracer
+      ? (measure) => {
+          observe(measure);
+          tracer.call({ ...measure, is_fault: callOutcome(measure) !== 'ok' });
+        }
+      : observe,
     onBreaker: (supplier, note) => {
       metrics.count('supplier_circuit_transitions_total', { supplier, to: note.state });
       log.warn({ account: supplier, state: note.state, because: note.because }, 'circuit breaker');
@@ -217,6 +236,24 @@ function channelOptions(
       });
     },
     onClock: (supplier, skew_ms) => metrics.set('supplier_clock_skew_seconds', { supplier }, skew_ms / 1_000),
+  };
+}
+
+function openTracer(
+  { otlp_endpoint, version = 'unknown' }: GatewayOptions,
+  log: Logger,
+  now: () => number,
+): Tracer | null {
+  if (!otlp_endpoint) return null;
+  const onTrouble = (trouble: object): void => log.warn(trouble, 'traces are not taken');
+  return createTracer({ endpoint: otlp_endpoint, version }, { now, onTrouble });
+}
+
+function tracedEvents(observe: Engine['observe'], tracer: Tracer | null): Engine['observe'] {
+  if (!tracer) return observe;
+  return (event) => {
+    observe(event);
+    if (event.event === 'order_rested') tracer.order(event);
   };
 }
 

@@ -205,6 +205,7 @@ export function gatewayOptions(config: Config, public_url: string): GatewayOptio
             format: config.alert_webhook_format as AlertFormat,
             secret: config.alert_webhook_secret?.reveal() ?? null,
           },
+    otlp_endpoint: config.otlp_endpoint,
   };
 }
 

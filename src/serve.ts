@@ -115,6 +115,15 @@ function countInFlight(api: Server, metrics: Metrics): void {
   });
 }
 
+function tracedRequests({ metrics, tracer }: Gateway): HttpDeps['observeRequest'] {
+  const observe = requestObserver(metrics);
+  if (!tracer) return observe;
+  return (seen) => {
+    observe(seen);
+    tracer.request(seen);
+  };
+}
+
 function apiOf(config: Config, gateway: Gateway, draining: { has_begun: boolean }): ReturnType<typeof createApp> {
   const { metrics, log } = gateway;
   const deps: HttpDeps = {
@@ -125,7 +134,7 @@ function apiOf(config: Config, gateway: Gateway, draining: { has_begun: boolean 
     allow_private_webhooks: config.allow_private_webhooks,
     isDraining: () => draining.has_begun,
     checks: readyChecks(gateway),
-    observeRequest: requestObserver(metrics),
+    observeRequest: tracedRequests(gateway),
     observeFailure: (error, request) => {
       metrics.count('failures_total', { where: 'http' });
       log.error({ err: error, ...request }, 'request failed');

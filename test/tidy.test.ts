@@ -41,6 +41,7 @@ const LAYERS: readonly [string, string][] = [
   ['src/metrics.ts', 'ground'],
   ['src/metric-words.ts', 'ground'],
   ['src/registry.ts', 'ground'],
+  ['src/tracing.ts', 'ground'],
   ['src/version.ts', 'ground'],
   ['src/db/', 'db'],
   ['src/suppliers/', 'suppliers'],

@@ -185,7 +185,7 @@ async function placeOrder(deps: OrderRoutesDeps, exchange: Exchange<OrderRequest
   if (is_replay) headers['Idempotent-Replayed'] = 'true';
   if (wait_s > 0) headers['Preference-Applied'] = `wait=${wait_s}`;
   const is_known = is_replay || (wait_s > 0 && isFinal(settled.state));
-  return { status: is_known ? 200 : 201, body: orderView(settled), headers };
+  return { status: is_known ? 200 : 201, body: orderView(settled), headers, order_id: order.order_id };
 }
 
 /** Seconds of `Prefer: wait=N` (RFC 7240), at most what is allowed; 0 if there is none, or none that can be read. */

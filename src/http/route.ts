@@ -28,6 +28,8 @@ export interface Reply {
   body: object | string | null;
   content_type?: string;
   headers?: Record<string, string>;
+  /** The order that was placed, for whoever watches. */
+  order_id?: string;
 }
 
 export interface RouteSpec<B, Q> {

@@ -25,6 +25,9 @@ export interface RequestSeen {
   status: number;
   duration_ms: number;
   storefront: string | null;
+  /** The order that was answered about, where it was one. */
+  order_id: string | undefined;
+  traceparent: string | undefined;
 }
 
 export interface ServeDeps {
@@ -44,6 +47,7 @@ interface Begun {
   started: number;
   route: string;
   storefront: string | null;
+  order_id: string | undefined;
 }
 
 /** Express's handler for one row of a table. */
@@ -67,7 +71,10 @@ export function serve(deps: ServeDeps, route: Route): RequestHandler {
         body,
         isGone: () => response.destroyed,
       };
-      send(deps, request, response, begun, await route.handle(exchange));
+      const reply = await route.handle(exchange);
+      // Once answered, an order named in the path is the caller's own.
+      begun.order_id = reply.order_id ?? request.params.order_id?.toString();
+      send(deps, request, response, begun, reply);
     } catch (error) {
       if (error instanceof ClientGone) response.destroy();
       else sendProblem(deps, request, response, begun, error);
@@ -101,7 +108,13 @@ export function methodNotAllowed(method: string, allowed: readonly string[]): Ga
 }
 
 function begin(deps: ServeDeps, route: string): Begun {
-  return { request_id: newId('req', deps.now()), started: performance.now(), route, storefront: null };
+  return {
+    request_id: newId('req', deps.now()),
+    started: performance.now(),
+    route,
+    storefront: null,
+    order_id: undefined,
+  };
 }
 
 function readQuery(route: Route, url: string): unknown {
@@ -174,7 +187,13 @@ function send(
     status,
     duration_ms: performance.now() - begun.started,
     storefront: begun.storefront,
+    order_id: begun.order_id,
+    traceparent: headerText(request.headers.traceparent),
   });
+}
+
+function headerText(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? header : undefined;
 }
 
 function hasUnreadBody(deps: ServeDeps, request: IncomingMessage): boolean {

@@ -25,7 +25,8 @@ export type CallbackResult =
 export interface CallbackDeps {
   engine: Engine;
   fulfilment: Fulfilment;
-  onCallback: (account: string, result: CallbackResult) => void;
+  /** `attempt`: the one it is bound to, where it is to one. */
+  onCallback: (account: string, result: CallbackResult, attempt: AttemptRow | null) => void;
 }
 
 /**
@@ -38,19 +39,19 @@ export async function receiveCallback(deps: CallbackDeps, account: string, messa
   const channel = await engine.channels.channel(account);
   const read = channel.readCallback(message);
   if ('rejected' in read) {
-    deps.onCallback(account, read.rejected);
+    deps.onCallback(account, read.rejected, null);
     return read.answer;
   }
   const kept = await atomic(engine.database, 'keep callback', (trx) => keep(engine, trx, account, message, read));
-  if (kept.is_repeat) deps.onCallback(account, 'repeat');
+  if (kept.is_repeat) deps.onCallback(account, 'repeat', kept.attempt);
   if (kept.result !== null) {
-    if (!kept.is_repeat) deps.onCallback(account, kept.result);
+    if (!kept.is_repeat) deps.onCallback(account, kept.result, kept.attempt);
     return read.acknowledge;
   }
   engine.reach('callback_kept');
   // Kept but not yet acted on: the first time, or a repeat after a crash between the two.
   const result = await act(deps, kept.attempt!, kept.callback_id, read);
-  if (!kept.is_repeat) deps.onCallback(account, result);
+  if (!kept.is_repeat) deps.onCallback(account, result, kept.attempt);
   return read.acknowledge;
 }
 

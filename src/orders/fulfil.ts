@@ -159,6 +159,7 @@ async function sendAttempt(
   const channel = await engine.channels.channel(attempt.account);
   const owner = () => ({ order_id: order.order_id, fence, due_at: engine.now() + options.lease_ms });
   const answer: Answer<Outcome> = await channel.place(purchaseOf(order, attempt), {
+    about: { order_id: order.order_id, attempt_id: attempt.attempt_id },
     prepared: async (supplier_reference) => {
       const is_ours = await atomic(database, 'prepared', async (trx) => {
         const locked = await lockOrder(trx, order.order_id);

@@ -132,7 +132,7 @@ export async function lookUp(engine: Engine, fulfilment: Fulfilment, attempt_id:
     hasEnded(engine, channel, attempt) &&
     mayResend(attempt, channel.supplier, engine.now());
   const purchase = { ...purchaseOf(order, attempt), ...(may_resend ? { resend: true } : {}) };
-  const answer = await channel.lookup(purchase, { may_resend });
+  const answer = await channel.lookup(purchase, { may_resend, about: { order_id: order.order_id, attempt_id } });
   engine.reach('lookup_answered');
   const news: News = { via: 'lookup', found: answer.found, transcript: answer.transcript };
   const settled = await settleNow(engine, attempt_id, news);

@@ -34,8 +34,15 @@ export interface Transcript {
   exchanges: string;
 }
 
+/** Whose call it is, for whoever watches. */
+export interface CallSubject {
+  order_id: string;
+  attempt_id: string;
+}
+
 /** What the caller wants done inside the limiter's slot, around the one request that can buy. */
 export interface PlaceHooks {
+  about?: CallSubject;
   /** A create-then-pay supplier named its order; commit it. False: the attempt is no longer ours, go no further. */
   prepared: (supplier_reference: string) => Promise<boolean>;
   /** Commit that bytes may leave from now on. False: the attempt is no longer ours, go no further. */
@@ -55,6 +62,8 @@ export interface CallMeasure {
   operation: 'place' | 'lookup' | 'offers' | 'balance';
   outcome: string;
   duration_ms: number;
+  /** For traces; never a label. */
+  about?: CallSubject;
 }
 
 export interface ChannelOptions {
@@ -135,7 +144,7 @@ export class Channel {
         this.#breaker.run(() => this.#placeNow(purchase, hooks)),
       );
       if (answer) return answer;
-      this.#measure('place', 'breaker_open', this.options.monotonic());
+      this.#measure('place', 'breaker_open', this.options.monotonic(), hooks.about);
       return notSent('the circuit breaker is open');
     } catch (error) {
       if (error instanceof Bottleneck.BottleneckError) return notSent('the limiter is full');
@@ -144,7 +153,10 @@ export class Channel {
   }
 
   /** Asks what became of a purchase. `may_resend` lends a wire that can repeat the purchase under its reference. */
-  async lookup(purchase: Purchase, { may_resend }: { may_resend: boolean }): Promise<Answer<Found>> {
+  async lookup(
+    purchase: Purchase,
+    { may_resend, about }: { may_resend: boolean; about?: CallSubject },
+  ): Promise<Answer<Found>> {
     const { lookup } = this.supplier;
     if (!lookup) throw new Error(`${this.supplier.code}: no lookup`);
     return this.#limiter.schedule({ priority: PRIORITY.lookup }, async () => {
@@ -152,7 +164,7 @@ export class Channel {
       const at = this.options.now();
       const started_at = this.options.monotonic();
       const found = await outcomeOfLookup(purchase, () => lookup(purchase, wire));
-      this.#measure('lookup', found.outcome === 'unknown' ? found.doubt : found.outcome, started_at);
+      this.#measure('lookup', found.outcome === 'unknown' ? found.doubt : found.outcome, started_at, about);
       return { found, transcript: this.#transcript('lookup', wire, found, at, started_at), abandoned: false };
     });
   }
@@ -208,7 +220,7 @@ export class Channel {
     });
     if (own_failure) throw own_failure;
     if (abandoned) return { found, transcript: null, abandoned };
-    this.#measure('place', wordOf(found), started_at);
+    this.#measure('place', wordOf(found), started_at, hooks.about);
     return { found, transcript: this.#transcript('place', wire, found, at, started_at), abandoned };
   }
 
@@ -273,9 +285,10 @@ export class Channel {
     };
   }
 
-  #measure(operation: CallMeasure['operation'], outcome: string, started_at: number): void {
+  #measure(operation: CallMeasure['operation'], outcome: string, started_at: number, about?: CallSubject): void {
     const duration_ms = this.options.monotonic() - started_at;
-    this.options.onCall({ account: this.account.account, operation, outcome, duration_ms });
+    const { account } = this.account;
+    this.options.onCall({ account, operation, outcome, duration_ms, ...(about ? { about } : {}) });
   }
 
   #transcript(verb: Transcript['verb'], wire: OpenWire, found: Found, at: number, started_at: number): Transcript {
