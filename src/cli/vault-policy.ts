@@ -71,14 +71,14 @@ async function policy(context: Context, sku: string, flags: PolicyFlags): Promis
 
 function changesOf({ orderShare, hourBatchMax, disputesMax, numberRule }: PolicyFlags): Partial<Policy> {
   return {
-    ...(orderShare === undefined ? {} : { order_share_pct: valueOf(orderShare) }),
-    ...(hourBatchMax === undefined ? {} : { hour_batch_max: valueOf(hourBatchMax) }),
-    ...(disputesMax === undefined ? {} : { disputes_max: valueOf(disputesMax) }),
-    ...(numberRule === undefined ? {} : { number_rule: valueOf(numberRule) }),
+    ...(orderShare === undefined ? {} : { order_share_pct: ruleGiven(orderShare) }),
+    ...(hourBatchMax === undefined ? {} : { hour_batch_max: ruleGiven(hourBatchMax) }),
+    ...(disputesMax === undefined ? {} : { disputes_max: ruleGiven(disputesMax) }),
+    ...(numberRule === undefined ? {} : { number_rule: ruleGiven(numberRule) }),
   };
 }
 
-function valueOf<T>(given: T | 'none'): Exclude<T, 'none'> | null {
+function ruleGiven<T>(given: T | 'none'): Exclude<T, 'none'> | null {
   return given === 'none' ? null : (given as Exclude<T, 'none'>);
 }
 
