@@ -45,6 +45,10 @@ const DRILLS: Record<string, () => Promise<DrillReport>> = {
     const { run, FULL } = await import('./vault-rotate.js');
     return run(FULL);
   },
+  'vault-api': async () => {
+    const { run, FULL } = await import('./vault-api.js');
+    return run(FULL);
+  },
   'vault-speed': async () => {
     const { run, FULL } = await import('./vault-speed.js');
     return run(FULL);

@@ -1,5 +1,6 @@
 // Every drill of the vault at its small size; the full sizes run by `npm run drill`.
 import { expect, test } from '@jest/globals';
+import * as api from './vault-api.js';
 import * as bytes from './vault-bytes.js';
 import * as canary from './vault-canary.js';
 import * as issue from './vault-issue.js';
@@ -18,6 +19,7 @@ test.each([
   ['does not issue again after a restore', () => restore.run(restore.SMALL)],
   ['rotates while it issues, killed in between', () => rotate.run(rotate.SMALL)],
   ['measures deposit and issue', () => speed.run(speed.SMALL)],
+  ['delivers orders while another process deposits', () => api.run(api.SMALL)],
 ])('%s', async (_title, drill) => {
   const { violations, figures } = await drill();
   expect(violations).toEqual([]);
