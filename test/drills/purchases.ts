@@ -86,7 +86,8 @@ export async function run(size: PurchasesSize): Promise<PurchasesFigures> {
       placed.push(...orders);
       await world.idle();
       await deliverLate(world);
-      await tick(world, 10_000);
+      // Long enough for a "sold out" to wear off: else most orders find no source, and the drill tries little.
+      await tick(world, 330_000);
     }
     for (let hour = 0; hour < 30; hour++) {
       await deliverLate(world);
@@ -106,10 +107,12 @@ async function place(world: World, random: () => number, at: number): Promise<st
   return order.order_id;
 }
 
+/** What a serving process does by itself; without the probes an ailing supplier would never come back. */
+const JOBS = ['write_health', 'probe_suppliers', 'resume_orders', 'look_up'];
+
 async function tick(world: World, ms: number): Promise<void> {
   world.clock.advance(ms);
-  await world.gateway.jobs.runNow('resume_orders');
-  await world.gateway.jobs.runNow('look_up');
+  for (const job of JOBS) await world.gateway.jobs.runNow(job);
   await world.idle();
   for (const simulator of Object.values(world.simulators)) await simulator.settled();
   await world.idle();
