@@ -71,11 +71,12 @@ export function tell(engine: Engine, settled: Settled, news: News): void {
 export async function settle(engine: Engine, trx: Trx, attempt_id: string, news: News): Promise<Settled | null> {
   const locked = await lockAttempt(trx, attempt_id);
   if (!locked) return null;
-  const adapter = await adapterOf(trx, locked.attempt.account);
+  const { adapter, deadline_ms } = await accountOf(trx, locked.attempt.account);
   const settling: Settling = {
     engine,
     trx,
     now: engine.now(),
+    deadline_ms: deadline_ms ?? engine.supplierFor(adapter).limits.deadline_ms,
     supplier: engine.supplierFor(adapter),
     news,
     before: locked,
@@ -95,9 +96,12 @@ export async function settle(engine: Engine, trx: Trx, attempt_id: string, news:
   };
 }
 
-async function adapterOf(trx: Trx, account: string): Promise<string> {
-  const row = (await trx('accounts').where({ account }).first('adapter')) as { adapter: string };
-  return row.adapter;
+async function accountOf(trx: Trx, account: string): Promise<{ adapter: string; deadline_ms: number | undefined }> {
+  const row = (await trx('accounts').where({ account }).first('adapter', 'limits')) as {
+    adapter: string;
+    limits: string;
+  };
+  return { adapter: row.adapter, deadline_ms: (JSON.parse(row.limits) as { deadline_ms?: number }).deadline_ms };
 }
 
 interface Move {
@@ -120,13 +124,13 @@ const BY_FINDING: Readonly<Record<Outcome['outcome'], Move | null>> = {
 };
 
 /** The move this news makes, or null if it makes none. */
-function moveFor({ attempt, news, supplier, now }: Settling): Move | null {
+function moveFor(settling: Settling): Move | null {
+  const { attempt, news } = settling;
   const { state } = attempt;
   const { found, via } = news;
   if (state === 'delivered' || state === 'refused') return null;
   if (via === 'operator') return operatorMove(found);
-  if (found.outcome === 'absent')
-    return provesAbsence(attempt, supplier, now) ? { event: 'found_absent', to: 'refused' } : null;
+  if (found.outcome === 'absent') return provesAbsence(settling) ? { event: 'found_absent', to: 'refused' } : null;
   if (state === 'planned') {
     const is_abandoned = found.outcome === 'refused' && found.reason === 'not_sent';
     return is_abandoned ? { event: 'send_abandoned', to: 'refused' } : null;
@@ -147,11 +151,14 @@ function operatorMove(found: Found): Move | null {
   return found.outcome === 'refused' ? { event: 'operator_decided', to: 'refused' } : null;
 }
 
-/** "No such order" is proof only where the supplier's protocol makes it so, and only after its delay. */
-function provesAbsence(attempt: AttemptRow, supplier: Supplier, now: number): boolean {
+/**
+ * "No such order" is proof only where the supplier's protocol makes it so, and only after its delay, counted from when
+ * the last byte may have left: a sender that stood still after the mark may send until its deadline, and not after.
+ */
+function provesAbsence({ attempt, supplier, now, deadline_ms }: Settling): boolean {
   const { absence } = supplier.promises;
   if (attempt.state !== 'unknown' || absence === 'proves_nothing' || attempt.sent_at === null) return false;
-  return now - attempt.sent_at >= absence.proves_not_bought_after_ms;
+  return now - attempt.sent_at >= deadline_ms + absence.proves_not_bought_after_ms;
 }
 
 async function applyMove(settling: Settling, { event, to }: Move): Promise<void> {

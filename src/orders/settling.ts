@@ -30,6 +30,8 @@ export interface Settling {
   trx: Trx;
   now: number;
   supplier: Supplier;
+  /** How long after the mark a byte of the attempt may still leave. */
+  deadline_ms: number;
   news: News;
   before: { order: OrderRow; attempt: AttemptRow };
   order: OrderRow;

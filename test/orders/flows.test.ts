@@ -144,6 +144,19 @@ describe('a direct recharge', () => {
     expect([world.simulators.a!.books().orders, world.simulators.b!.books().orders]).toEqual([0, 1]);
   });
 
+  test('is not proven absent while a sender that stood still may yet send', async () => {
+    world.simulators.a!.fault('accept_then_drop', { bought: false });
+    const { order } = await world.place({ sku: 'airtime', recipient: PHONE });
+    await world.idle();
+    // Past the supplier's own delay of 2 s, but within it after the last moment at which a byte may leave (4 s).
+    world.clock.advance(5_500);
+    await world.gateway.jobs.runNow('look_up');
+    await world.idle();
+    expect(await world.attempts(order.order_id)).toMatchObject([{ state: 'unknown' }]);
+    expect(world.simulators.b!.books().orders).toBe(0);
+    expect((await world.runUntilRest(order.order_id)).state).toBe('delivered');
+  });
+
   test('that is accepted is delivered by callback, and a repeated callback changes nothing', async () => {
     world.simulators.a!.fault('late');
     const { order } = await world.place({ sku: 'airtime', recipient: PHONE });
