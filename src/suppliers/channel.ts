@@ -259,6 +259,7 @@ export class Channel {
       session,
       pace: this.#pace,
       monotonic: this.options.monotonic,
+      now: this.options.now,
       onDate: (date) => {
         const theirs = Date.parse(date);
         if (Number.isFinite(theirs)) this.options.onClock(this.account.account, theirs - this.options.now());

@@ -81,21 +81,27 @@ export interface WireParts {
   pace: Pace | null;
   /** Milliseconds, monotonic; for durations and the deadline only. */
   monotonic: () => number;
+  /** Milliseconds since the epoch: the clock by which others reckon that nothing is sent any more. */
+  now: () => number;
   /** The supplier's own clock, as far as a reply's Date header tells. */
   onDate?: (date: string) => void;
 }
 
-/** Lends a wire for one verb. The deadline counts from now. */
+/**
+ * Lends a wire for one verb. The deadline counts from now, on both clocks: the monotonic one may stand still while the
+ * machine sleeps, and another process may have proven meanwhile, by the clock on the wall, that nothing was bought.
+ */
 export function openWire(parts: WireParts): OpenWire {
-  const ends_at = parts.monotonic() + parts.options.deadline_ms;
+  const { deadline_ms } = parts.options;
+  const [ends_at, wall_ends_at] = [parts.monotonic() + deadline_ms, parts.desk.now + deadline_ms];
+  const leftMs = (): number => Math.min(ends_at - parts.monotonic(), wall_ends_at - parts.now());
   const exchanges: Exchange[] = [];
   const facts = { purchase_began: false, purchase_answered: false };
   let purchases = 0;
   let renewed = false;
 
   async function send(request: WireRequest): Promise<WireReply> {
-    const left_ms = ends_at - parts.monotonic();
-    if (parts.pace && !(await parts.pace.turn(left_ms))) throw new WireFailure('timeout', false);
+    if (parts.pace && !(await parts.pace.turn(leftMs()))) throw new WireFailure('timeout', false);
     if (!request.buys) return sendOnce(request);
     must(purchases < parts.purchases_max, 'a verb sends no more requests that can buy than it may');
     purchases++;
@@ -106,14 +112,14 @@ export function openWire(parts: WireParts): OpenWire {
   }
 
   async function sendOnce(request: WireRequest): Promise<WireReply> {
-    const reply = await exchange(parts, request, ends_at, exchanges);
+    const reply = await exchange(parts, request, leftMs, exchanges);
     if (reply.status !== 401 || !parts.session || renewed) return reply;
     // A 401 says that nothing was done; with a fresh token the same request may go once more.
     renewed = true;
     const old_token = parts.session.held;
     await parts.session.renew();
     const token = await parts.session.token();
-    return exchange(parts, withToken(request, old_token, token), ends_at, exchanges);
+    return exchange(parts, withToken(request, old_token, token), leftMs, exchanges);
   }
 
   return {
@@ -143,7 +149,7 @@ function withToken(request: WireRequest, old_token: string | null, token: string
 async function exchange(
   parts: WireParts,
   request: WireRequest,
-  ends_at: number,
+  leftMs: () => number,
   exchanges: Exchange[],
 ): Promise<WireReply> {
   const url = new URL(request.url.startsWith('/') ? parts.desk.base_url + request.url : request.url);
@@ -161,7 +167,7 @@ async function exchange(
   };
   exchanges.push(record);
   try {
-    const left_ms = Math.ceil(ends_at - started_at);
+    const left_ms = Math.ceil(leftMs());
     if (left_ms <= 0) throw new WireFailure('timeout', false);
     const reply = await call(parts, request, url, left_ms);
     record.status = reply.status;

@@ -33,6 +33,7 @@ export async function buyDirectly(told: {
         session: null,
         pace: null,
         monotonic: () => performance.now(),
+        now: Date.now,
       });
       const sent_at = performance.now();
       const outcome = await supplier.place(

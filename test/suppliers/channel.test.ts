@@ -199,9 +199,26 @@ describe('what a failure proves', () => {
   });
 });
 
+test('a machine that slept between the mark and the call sends nothing when it wakes', async () => {
+  // The monotonic clock stands still in sleep; the clock on the wall, by which others reckon, does not.
+  let slept_ms = 0;
+  const channel = open({}, { now: () => Date.now() + slept_ms, monotonic: () => 0 });
+  const answer = await channel.place(PURCHASE, {
+    prepared: async () => true,
+    beforeSend: async () => {
+      slept_ms = 60_000;
+      return true;
+    },
+  });
+  expect(answer).toMatchObject({ abandoned: false, found: { outcome: 'refused', reason: 'not_sent' } });
+  expect(arrived).toEqual([]);
+});
+
 describe('the breaker', () => {
   test('opens on faults by number and share, lets one probe through, and closes again', async () => {
-    const channel = open();
+    // Long enough open that a slow machine does not see a second probe.
+    const breaker = { volume_min: 5, error_percent: 50, window_ms: 10_000, open_ms: 1_000 };
+    const channel = open({}, { breaker });
     answer = (request) => request.socket.destroy();
     for (let call = 0; call < 5; call++) await place(channel);
     expect(channel.breaker_state).toMatchObject({ state: 'open', because: 'unknown:reset' });
