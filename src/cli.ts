@@ -17,10 +17,11 @@ import { addPrices } from './cli/prices.js';
 import { addRates } from './cli/rates.js';
 import { addRoute } from './cli/route.js';
 import { addServing } from './cli/serving.js';
-import { addSetup, version } from './cli/setup.js';
+import { addSetup } from './cli/setup.js';
 import { addSkus } from './cli/skus.js';
 import { addSuppliers } from './cli/suppliers.js';
 import { addVault } from './cli/vault.js';
+import { version } from './version.js';
 
 const TIMEOUT_S_MAX = 86_400;
 /** Options of the root command that are no settings. */

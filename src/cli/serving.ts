@@ -2,8 +2,8 @@
 import { constants } from 'node:os';
 import type { Command } from 'commander';
 import { type Served, serve } from '../serve.js';
+import { version } from '../version.js';
 import { type Context, configOf } from './context.js';
-import { version } from './setup.js';
 
 export function addServing(program: Command, context: Context): void {
   program

@@ -1,9 +1,10 @@
 // Before the first start and after an update: make the master key, bring the schema up to date, look at the settings.
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { generateKeyFile } from '../../vault/sources.js';
 import { migrate, pendingMigrations } from '../db/migrations/index.js';
+import { version } from '../version.js';
 import { type Context, columns, configOf, withDatabase } from './context.js';
 
 export function addSetup(program: Command, context: Context): void {
@@ -39,13 +40,6 @@ export function addSetup(program: Command, context: Context): void {
     .command('version')
     .description('the version of this program')
     .action(() => context.show({ name: 'kamigate', version: version() }, () => `kamigate ${version()}`));
-}
-
-/** The version of the package this file belongs to, run from its source or from dist/. */
-export function version(): string {
-  const folders = ['../..', '../../..'].map((up) => resolve(import.meta.dirname, up));
-  const manifest = folders.map((folder) => join(folder, 'package.json')).find((path) => existsSync(path));
-  return manifest ? (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version : 'unknown';
 }
 
 function initialise(context: Context): void {
