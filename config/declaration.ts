@@ -53,10 +53,11 @@ export function readDeclaration(text: string, file: string, rules: DeclarationRu
   const storefronts = readEntries(reader, root, 'storefronts');
   const rates = readEntries(reader, root, 'rates').map(([name, entry]) => finishRate(reader, name, entry));
   const declared_accounts = accounts.map(([name, entry]) => finishAccount(reader, name, entry));
+  const named = new Map(skus);
   const declaration: Declaration = {
     file,
     accounts: declared_accounts,
-    skus: skus.map(([name, entry]) => finishSku(reader, name, entry, root, declared_accounts, rates)),
+    skus: skus.map(([name, entry]) => finishSku(reader, name, entry, root, declared_accounts, rates, named)),
     storefronts: storefronts.map(([name, entry]) => finishStorefront(reader, name, entry, root)),
     rates,
   };

@@ -1,5 +1,6 @@
 // What the schema cannot see of one entry: the adapter's demands, names that refer to other entries, secrets to fetch.
 import type { z } from 'zod';
+import { checkBundle, checkPlain } from './bundle-entries.js';
 import { type AdapterFacts, add, addUnknown, isRecord, type Path, type Reader } from './reader.js';
 import {
   type accountSchema,
@@ -107,8 +108,18 @@ export function finishSku(
   root: Record<string, unknown>,
   accounts: readonly DeclaredAccount[],
   rates: readonly DeclaredRate[],
+  skus: ReadonlyMap<string, z.output<typeof skuSchema>>,
 ): DeclaredSku {
   const path = ['skus', name];
+  checkRecipientRules(reader, [...path, 'recipient_rules'], entry.recipient_rules);
+  if (Buffer.byteLength(JSON.stringify(entry.recipient_rules)) > RULES_BYTES_MAX) {
+    add(reader, 'invalid', [...path, 'recipient_rules'], 'are too long in all', 'Name fewer fields or values.');
+  }
+  if (entry.kind === 'bundle') {
+    const { deadline_ms } = checkBundle(reader, path, entry, root, skus);
+    return { sku: name, ...entry, deadline_ms, quantity_max: entry.quantity_max ?? 1, vault_rank: 'never' };
+  }
+  checkPlain(reader, path, entry);
   const is_code = entry.kind === 'code';
   if (!is_code && entry.can_detach) {
     add(
@@ -130,10 +141,6 @@ export function finishSku(
       'is missing',
       'Say what account a recharge is for.',
     );
-  }
-  checkRecipientRules(reader, [...path, 'recipient_rules'], entry.recipient_rules);
-  if (Buffer.byteLength(JSON.stringify(entry.recipient_rules)) > RULES_BYTES_MAX) {
-    add(reader, 'invalid', [...path, 'recipient_rules'], 'are too long in all', 'Name fewer fields or values.');
   }
   const declared = isRecord(root.accounts) ? Object.keys(root.accounts) : [];
   const comparable = new Set(rates.flatMap(({ currency, base }) => [currency, base]));

@@ -191,9 +191,21 @@ const source = strict({
   recipients: served.optional(),
 });
 
+/** One part of a bundle: another SKU of the file. */
+const part = strict({
+  sku: text(64),
+  quantity: integer(1, 1_000).default(1),
+  /** What one unit of it counts for in the bundle's price, and so the most that it may cost. */
+  price: amount_e4,
+  /** The part's recipient field: the bundle's field it is taken from, where the names differ. */
+  recipient: z
+    .record(text(80), text(80), { error: () => 'is not a list of fields\nWrite FIELD: FIELD_OF_THE_BUNDLE.' })
+    .default({}),
+});
+
 export const skuSchema = strict({
   name: text(200),
-  kind: choice(['recharge', 'code']),
+  kind: choice(['recharge', 'code', 'bundle']),
   price: strict({ amount: amount_e4, currency }),
   recipient_rules: recipientRules.default({}),
   quantity_max: integer(1, 10_000).optional(),
@@ -214,6 +226,10 @@ export const skuSchema = strict({
   face_value: strict({ amount: amount_e4, currency }).optional(),
   /** How old an offer may be before it is not bought from blindly. */
   stale_after_ms: integer(60_000, 30 * 86_400_000).optional(),
+  /** Of a bundle: what it is made of, in the order in which `stop` buys them. */
+  parts: list(part, { max: 20, like: 'one `- { sku: …, price: … }` for each' }).optional(),
+  /** Of a bundle: what becomes of an order when a part fails. */
+  failed_part: choice(['finish', 'stop']).optional(),
   sources: z
     .array(source, { error: () => 'is not a list\nWrite one `- { account: …, product: … }` for each.' })
     .max(100, 'is too long\nName at most 100.')
@@ -250,10 +266,7 @@ export const rateSchema = strict({
     .refine((rate) => /[1-9]/.test(rate), 'is zero\nWrite what one unit is worth.'),
   as_of: z
     .string({ error: (issue) => wanted(issue.input, 'is not a day', 'Write it such as 2026-01-31.') })
-    .refine(
-      (day) => /^\d{4}-\d\d-\d\d$/.test(day) && Number.isFinite(Date.parse(day)),
-      'is not a day\nWrite it such as 2026-01-31.',
-    )
+    .refine((day) => isDay(day), 'is not a day\nWrite it such as 2026-01-31.')
     .transform((day) => Date.parse(day)),
 });
 
@@ -275,6 +288,12 @@ function isZone(zone: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** The parser takes 2026-02-30 for the second of March. */
+function isDay(text: string): boolean {
+  const at = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isFinite(at) && new Date(at).toISOString().startsWith(text);
 }
 
 function isPlainUrl(text: string): boolean {

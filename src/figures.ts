@@ -52,8 +52,11 @@ export async function readWork(
 }
 
 async function readOpen(knex: Knex): Promise<Record<OpenState, Counted>> {
+  // A bundle is as its parts are, and they are counted; one whose turn has not come waits for nobody.
   const rows = (await knex('orders')
     .whereIn('state', [...OPEN_STATES])
+    .whereNot({ kind: 'bundle' })
+    .where((query) => query.whereNotNull('due_at').orWhere({ state: 'held' }))
     .groupBy('state')
     .select('state')
     .count({ count: '*' })
@@ -66,6 +69,8 @@ async function readUnsent(knex: Knex): Promise<number> {
   const row = (await knex('orders')
     .leftJoin('attempts', 'attempts.open_order_id', 'orders.order_id')
     .whereIn('orders.state', ['received', 'sourcing'])
+    // A bundle whose parts are on their way, and a part whose turn has not come, wait for nothing to be sent.
+    .whereNotNull('orders.due_at')
     .where((query) => query.whereNull('attempts.attempt_id').orWhere('attempts.state', 'planned'))
     .min({ oldest: 'orders.updated_at' })
     .first()) as Pick<CountRow, 'oldest'> | undefined;
@@ -204,7 +209,12 @@ async function readLive(
     .groupBy('sources.sku')
     .select('sources.sku')
     .count({ count: '*' })) as { sku: string; count: number | string }[];
-  const enabled = (await knex('skus').where({ is_enabled: 1 }).select('sku').orderBy('sku')) as { sku: string }[];
+  const enabled = (await knex('skus')
+    .where({ is_enabled: 1 })
+    // A bundle has no source of its own: it lives as its parts do, and they are counted.
+    .whereNot({ kind: 'bundle' })
+    .select('sku')
+    .orderBy('sku')) as { sku: string }[];
   const counts = new Map(rows.map((row) => [row.sku, Number(row.count)]));
   const live = { '0': 0, '1': 0, '2': 0, '3plus': 0 };
   for (const { sku } of enabled) {

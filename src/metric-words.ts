@@ -1,6 +1,9 @@
 // The closed sets that labels of metrics are made of. The words are the glossary's; what is not here becomes `other`.
 
+/** What can be bought or issued. */
 export const KINDS = ['recharge', 'code'] as const;
+/** What can be ordered. */
+export const ORDER_KINDS = [...KINDS, 'bundle'] as const;
 export const OPERATIONS = ['place', 'lookup', 'offers', 'balance'] as const;
 /** What one call came to. `ok` is any answer that says what was asked; the rest are refusals, then doubts. */
 export const CALL_OUTCOMES = [

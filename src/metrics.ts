@@ -15,6 +15,7 @@ import {
   OFFER_STATUSES,
   OPEN_STATES,
   OPERATIONS,
+  ORDER_KINDS,
   QUEUES,
   READINGS,
   SOURCE_COUNTS,
@@ -79,18 +80,18 @@ export const METRICS = {
   ),
 
   // ── Orders ───────────────────────────────────────────────────────────────────────────────────────────────────────
-  orders_created_total: counter({ storefront: 'storefront', kind: KINDS }, 'Orders accepted.'),
+  orders_created_total: counter({ storefront: 'storefront', kind: ORDER_KINDS }, 'Orders accepted.'),
   orders_finished_total: counter(
-    { storefront: 'storefront', kind: KINDS, outcome: FINISHED },
+    { storefront: 'storefront', kind: ORDER_KINDS, outcome: FINISHED },
     'Orders at their end, by who is at fault if not delivered.',
   ),
   order_duration_seconds: histogram(
-    { kind: KINDS, outcome: ['delivered', 'failed'] },
+    { kind: ORDER_KINDS, outcome: ['delivered', 'failed'] },
     [0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800, 3600],
     'From acceptance to the end of an order.',
     { exemplars: true },
   ),
-  order_attempts: histogram({ kind: KINDS }, [1, 2, 3, 4, 5, 8], 'Attempts an order took.'),
+  order_attempts: histogram({ kind: ORDER_KINDS }, [1, 2, 3, 4, 5, 8], 'Attempts an order took.'),
   orders_open: elected({ state: OPEN_STATES }, 'Orders not at their end.'),
   orders_open_oldest_timestamp_seconds: elected(
     { state: OPEN_STATES },

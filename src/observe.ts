@@ -123,15 +123,25 @@ function observeRest(
   toBase: ToBase,
   event: Extract<EngineEvent, { event: 'order_rested' }>,
 ): void {
-  const { storefront, kind, state, reason, order_id, attempts, duration_ms } = event;
+  const { storefront, kind, state, reason, order_id, attempts, duration_ms, is_part } = event;
+  // What is sold is counted by what it is: a bundle's parts add up to its price.
+  if (kind !== 'bundle') countSales(metrics, toBase, event);
+  if (is_part) return;
   metrics.count('orders_finished_total', { storefront, kind, outcome: finishedAs(state, reason) });
   const outcome = state === 'delivered' ? 'delivered' : 'failed';
   metrics.observe('order_duration_seconds', { kind, outcome }, duration_ms / 1_000, order_id);
   metrics.observe('order_attempts', { kind }, attempts);
-  const sales = toBase(event.unit_price_e4 * event.delivered_quantity, event.currency);
+  log.info({ order_id, storefront, state, reason, attempts, duration_ms }, 'order rests');
+}
+
+function countSales(
+  metrics: Metrics,
+  toBase: ToBase,
+  { storefront, kind, unit_price_e4, delivered_quantity, currency }: Extract<EngineEvent, { event: 'order_rested' }>,
+): void {
+  const sales = toBase(unit_price_e4 * delivered_quantity, currency);
   if (sales === null) metrics.count('unconverted_amounts_total', { type: 'sales' });
   else metrics.count('sales_amount_total', { storefront, kind }, sales);
-  log.info({ order_id, storefront, state, reason, attempts, duration_ms }, 'order rests');
 }
 
 function observeAttempt(
@@ -149,7 +159,9 @@ function observeAttempt(
   }
   if (state === 'delivered') {
     metrics.observe('supplier_delivery_seconds', { supplier, kind }, event.duration_ms / 1_000, order_id);
-    countCost(metrics, toBase, { supplier, kind, cost_e4: event.cost_e4, currency: event.currency });
+    // Some suppliers never say what they charged; then it is what their offer said.
+    const cost_e4 = event.cost_e4 ?? event.expected_cost_e4;
+    countCost(metrics, toBase, { supplier, kind, cost_e4, currency: event.currency });
   }
   const line = { order_id, account: supplier, state, reason, doubt: event.doubt, via: event.settled_by };
   if (state === 'unknown') log.warn(line, 'nobody knows what an attempt came to');

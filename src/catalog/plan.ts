@@ -11,6 +11,7 @@ import {
   MANUAL_ACCOUNT,
   VAULT_ACCOUNT,
 } from '../suppliers/accounts.js';
+import type { BundlePart } from './bundles.js';
 import {
   addChange,
   addDisable,
@@ -135,6 +136,8 @@ function planSkus(plan: Plan, rows: SkuRow[], declared: DeclaredSku[]): void {
       face_value_e4: entry.face_value?.amount ?? null,
       face_currency: entry.face_value?.currency ?? null,
       stale_after_ms: entry.stale_after_ms ?? null,
+      parts: partsText(entry),
+      failed_part: entry.failed_part ?? null,
       is_enabled: 1,
     });
     if (change.action !== 'unchanged') change.cells.version = (row?.version ?? 0) + 1;
@@ -144,6 +147,13 @@ function planSkus(plan: Plan, rows: SkuRow[], declared: DeclaredSku[]): void {
     if (named.has(row.sku) || !row.is_enabled) continue;
     addDisable(plan, skuTarget(row.sku, row), { is_enabled: 0, version: row.version + 1, updated_at: plan.now });
   }
+}
+
+function partsText({ parts }: DeclaredSku): string | null {
+  if (!parts) return null;
+  return JSON.stringify(
+    parts.map(({ sku, quantity, price, recipient }): BundlePart => ({ sku, quantity, price_e4: price, recipient })),
+  );
 }
 
 function skuTarget(sku: string, row: SkuRow | undefined): Target {

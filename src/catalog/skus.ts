@@ -7,10 +7,16 @@ import type { Trx } from '../db/atomic.js';
 import { type FieldError, GatewayError } from '../errors.js';
 import { compilePattern, type Pattern } from './pattern.js';
 
+/** What an order can be of: something that is bought or issued, or what is made of such. */
+export type OrderKind = Kind | 'bundle';
+
+/** What becomes of a bundle's order when one part fails: the others go on, or nothing more is bought. */
+export type FailedPart = 'finish' | 'stop';
+
 export interface SkuRow {
   sku: string;
   name: string;
-  kind: Kind;
+  kind: OrderKind;
   /** What a storefront pays for one unit. */
   price_e4: number;
   currency: string;
@@ -36,6 +42,9 @@ export interface SkuRow {
   face_currency: string | null;
   /** How old an offer may be before it is not bought from blindly; null: the gateway's own limit. */
   stale_after_ms: number | null;
+  /** What a bundle is made of, as JSON: see bundles.ts. Null for any other. */
+  parts: string | null;
+  failed_part: FailedPart | null;
   is_enabled: number;
   version: number;
   created_at: number;
@@ -108,7 +117,7 @@ export interface SkuQuery {
   /** From an earlier page. */
   cursor: string | null;
   limit: number;
-  kind: Kind | null;
+  kind: OrderKind | null;
   /** Only what changed at or after this time. */
   updated_since: number | null;
   /** Leave out what is not sold at present. A storefront that keeps a copy wants to hear of those too. */
@@ -135,6 +144,11 @@ export async function listSkus(knex: Knex, query: SkuQuery): Promise<{ skus: Sku
   const skus = rows.slice(0, query.limit);
   const last = skus.at(-1);
   return { skus, next: rows.length > query.limit && last ? writeCursor(last) : null };
+}
+
+/** The recipient fields the SKU knows; `extra.…` for the further ones. */
+export function fieldNames({ recipient_rules }: Pick<SkuRow, 'recipient_rules'>): string[] {
+  return [...compiledRules(recipient_rules).keys()].map((name) => name.replace('/', '.'));
 }
 
 /** What is wrong with the recipient of an order for this SKU, field by field; empty where it is right. */

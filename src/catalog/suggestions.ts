@@ -55,7 +55,11 @@ export async function listUnmapped(handle: Knex | Trx, query: SuggestionQuery): 
   if (query.after !== undefined) select.where('offers.product', '>', query.after);
   const offers = (await select) as OfferRow[];
   if (offers.length === 0) return [];
-  const skus: SkuRow[] = await handle('skus').where({ is_enabled: 1 }).orderBy('sku').limit(SKUS_MAX);
+  const skus: SkuRow[] = await handle('skus')
+    .where({ is_enabled: 1 })
+    .whereNot({ kind: 'bundle' })
+    .orderBy('sku')
+    .limit(SKUS_MAX);
   const index = indexSkus(skus);
   return offers.map((offer) => ({
     account: offer.account,
@@ -91,6 +95,12 @@ export async function acceptMapping(
         field: 'sku',
         fix: 'Use a SKU of the catalog file.',
       });
+    if (row.kind === 'bundle') {
+      throw new GatewayError('validation_failed', `${sku} is a bundle: it is made of other SKUs`, {
+        field: 'sku',
+        fix: 'Map the product to the part it delivers.',
+      });
+    }
     if (offer.kind !== null && offer.kind !== row.kind) {
       throw new GatewayError('validation_failed', `the product is a ${offer.kind}, the SKU a ${row.kind}`, {
         field: 'sku',

@@ -8,7 +8,7 @@ import type { Database } from '../db/connect.js';
 import { pendingMigrations } from '../db/migrations/index.js';
 import { createLogger } from '../log.js';
 import { openDatabase, openGateway, openKeyring } from '../open.js';
-import { readHeld } from '../orders/store.js';
+import { readHeld } from '../orders/operator.js';
 import { listAccounts, VAULT_ACCOUNT } from '../suppliers/accounts.js';
 import { type Context, columns } from './context.js';
 import { EXIT, failureOf } from './failure.js';

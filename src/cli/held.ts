@@ -2,8 +2,7 @@
 import { type Command, Option } from 'commander';
 import { type Code, Secret } from '../../adapters/kit/contract.js';
 import type { Gateway } from '../main.js';
-import { decide, VERDICTS, type Verdict } from '../orders/operator.js';
-import { readHeld } from '../orders/store.js';
+import { decide, readHeld, VERDICTS, type Verdict } from '../orders/operator.js';
 import { decimalText } from '../orders/view.js';
 import { CODES_BYTES_MAX, readCodes } from './codes.js';
 import { type Context, columns, onGateway, readInput, timeOf, wholeNumber } from './context.js';

@@ -6,6 +6,7 @@ import { checkBody } from '../http/input.js';
 import { orderRequest } from '../http/orders.js';
 import { newUlid } from '../ids.js';
 import type { Gateway } from '../main.js';
+import { readParts } from '../orders/parts.js';
 import { ORDER_STATES, type OrderState } from '../orders/states.js';
 import { type AttemptRow, type EventRow, type OrderRow, readAttempts } from '../orders/store.js';
 import { decimalText, orderView } from '../orders/view.js';
@@ -86,7 +87,9 @@ async function place(context: Context, flags: PlaceFlags): Promise<void> {
     });
     const { order, is_replay } = await gateway.orders.place({ storefront, request });
     const rested = await gateway.orders.waitFor(order.order_id, flags.wait * 1_000);
-    context.show({ ...orderView(rested), idempotent_replayed: is_replay }, () => orderText(rested));
+    const view = await gateway.orders.view(rested);
+    const parts = await gateway.orders.parts(order.order_id);
+    context.show({ ...view, idempotent_replayed: is_replay }, () => orderText(rested, parts));
     if (is_replay) context.tell('this external id was there already: nothing was ordered anew');
     context.tell(`next: kamigate order show ${order.order_id}`);
   };
@@ -113,8 +116,10 @@ async function show(context: Context, id: string, storefront: string | undefined
     }
     const attempts = await readAttempts(database.read, order.order_id);
     const events = await orders.events(order.order_id);
-    context.show({ ...operatorView(order), attempts: attempts.map(attemptView), events: events.map(eventOf) }, () =>
-      [orderText(order), '', attemptsText(attempts), '', eventsText(events)].join('\n'),
+    const parts = await orders.parts(order.order_id);
+    context.show(
+      { ...operatorView(order, parts), attempts: attempts.map(attemptView), events: events.map(eventOf) },
+      () => [orderText(order, parts), '', attemptsText(attempts), '', eventsText(events)].join('\n'),
     );
   });
 }
@@ -129,15 +134,25 @@ async function list(context: Context, flags: { storefront?: string; state?: stri
     if (flags.storefront !== undefined) query.where({ storefront: flags.storefront });
     if (state !== undefined) query.where({ state });
     const orders = (await query) as OrderRow[];
-    context.show(orders.map(operatorView), () => ordersText(orders));
+    const parts = await readParts(
+      database.read,
+      orders.filter(({ kind }) => kind === 'bundle').map(({ order_id }) => order_id),
+    );
+    context.show(
+      orders.map((order) => operatorView(order, parts.get(order.order_id))),
+      () => ordersText(orders),
+    );
   });
 }
 
-/** The storefront's view and what only an operator sees. */
-export function operatorView(order: OrderRow) {
-  const { storefront, held_reason, due_at, deadline_at, attempts_count } = order;
+/** The storefront's view and what only an operator sees: a bundle's parts are orders of their own. */
+export function operatorView(order: OrderRow, parts: readonly OrderRow[] = []) {
+  const { storefront, held_reason, due_at, deadline_at, attempts_count, parent_order_id } = order;
+  const view = orderView(order, parts);
   return {
-    ...orderView(order),
+    ...view,
+    parts: view.parts?.map((part, index) => ({ order_id: parts[index]?.order_id, ...part })) ?? null,
+    parent_order_id,
     storefront,
     held_reason,
     due_at: timeOf(due_at),
@@ -148,11 +163,12 @@ export function operatorView(order: OrderRow) {
 
 /** An attempt with money as decimal text and times in RFC 3339. */
 export function attemptView(attempt: AttemptRow) {
-  const { open_order_id, cost_e4, cost_ceiling_e4, ...facts } = attempt;
+  const { open_order_id, cost_e4, expected_cost_e4, cost_ceiling_e4, ...facts } = attempt;
   return {
     ...facts,
     is_open: open_order_id !== null,
     cost: cost_e4 === null ? null : decimalText(cost_e4),
+    expected_cost: expected_cost_e4 === null ? null : decimalText(expected_cost_e4),
     cost_ceiling: cost_ceiling_e4 === null ? null : decimalText(cost_ceiling_e4),
     planned_at: timeOf(attempt.planned_at),
     sent_at: timeOf(attempt.sent_at),
@@ -184,14 +200,24 @@ export function ordersText(orders: readonly OrderRow[]): string {
   );
 }
 
-function orderText(order: OrderRow): string {
-  const view = orderView(order);
-  const why = order.held_reason ?? order.reason;
+function orderText(order: OrderRow, parts: readonly OrderRow[]): string {
+  const view = orderView(order, parts);
   return [
-    `${view.id}  ${view.status}${why === null ? '' : ` (${why})`}`,
-    `  ${order.storefront} ${view.external_id}: ${view.delivered_quantity} of ${view.quantity} ${view.sku}, ${view.total_price} ${view.currency}`,
-    `  ${view.final ? 'final' : 'not final'}, refund advice ${view.refund_advice}`,
+    `${view.id}  ${stateText(order)}`,
+    `  ${order.storefront} ${view.external_id}: ${unitsText(order)}, ${view.total_price} ${view.currency}`,
+    `  ${view.final ? 'final' : 'not final'}, refund advice ${view.refund_advice}, ${view.refundable_amount} to refund`,
+    ...(order.parent_order_id === null ? [] : [`  a part of the bundle ${order.parent_order_id}`]),
+    ...parts.map((part, index) => `  part ${index + 1}: ${part.order_id}  ${unitsText(part)}  ${stateText(part)}`),
   ].join('\n');
+}
+
+function stateText({ state, held_reason, reason }: OrderRow): string {
+  const why = held_reason ?? reason;
+  return why === null ? state : `${state} (${why})`;
+}
+
+function unitsText({ delivered_quantity, quantity, sku }: OrderRow): string {
+  return `${delivered_quantity} of ${quantity} ${sku}`;
 }
 
 function attemptsText(attempts: readonly AttemptRow[]): string {

@@ -1,7 +1,7 @@
 // Routing from the command line: how an order would be routed now, and what other breaker settings would have done.
 import type { Command } from 'commander';
 import type { Recipient } from '../../adapters/kit/contract.js';
-import { type ExplainedSource, explainRoute } from '../orders/explain.js';
+import { type ExplainedSource, explainRoute, type RouteExplained } from '../orders/explain.js';
 import { decimalText } from '../orders/view.js';
 import { type AccountReplay, type BreakerRun, replayBreaker } from '../suppliers/replay.js';
 import { type Context, columns, onGateway, timeOf, wholeNumber, withDatabase } from './context.js';
@@ -54,25 +54,32 @@ async function explain(
       ...(storefront === undefined ? {} : { storefront }),
       ...(Object.keys(recipient).length === 0 ? {} : { recipient }),
     });
-    const { sources, strategy } = explained;
-    context.show({ ...explained, sources: sources.map(sourceView) }, () =>
-      sources.length === 0
-        ? `${sku} has no source`
-        : columns(
-            ['place', 'account', 'product', 'cost', 'health', 'delivered', `because (${strategy})`],
-            sources.map((source) => [
-              source.place,
-              source.account,
-              source.product,
-              costOf(source),
-              source.health,
-              `${Math.round(source.success_rate * 100)} %`,
-              source.rule === null ? source.because : `${source.rule}: ${source.because}`,
-            ]),
-          ),
-    );
+    context.show(routeView(explained), () => routeText(explained));
   });
   context.tell('next: kamigate order show <id> tells the same of an order that was placed');
+}
+
+function routeView(explained: RouteExplained): object {
+  return { ...explained, sources: explained.sources.map(sourceView), parts: explained.parts.map(routeView) };
+}
+
+function routeText({ sku, sources, strategy, parts }: RouteExplained): string {
+  if (parts.length > 0) {
+    return parts.map((part) => `${part.quantity} of ${part.sku}\n${routeText(part)}`).join('\n\n');
+  }
+  if (sources.length === 0) return `${sku} has no source`;
+  return columns(
+    ['place', 'account', 'product', 'cost', 'health', 'delivered', `because (${strategy})`],
+    sources.map((source) => [
+      source.place,
+      source.account,
+      source.product,
+      costOf(source),
+      source.health,
+      `${Math.round(source.success_rate * 100)} %`,
+      source.rule === null ? source.because : `${source.rule}: ${source.because}`,
+    ]),
+  );
 }
 
 function costOf({ cost_e4, currency }: ExplainedSource): string | null {

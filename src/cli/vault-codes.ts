@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { masked } from '../../vault/line.js';
 import type { RevealedCode } from '../../vault/vault.js';
 import { GatewayError } from '../errors.js';
+import type { OrderRow } from '../orders/store.js';
 import { type Context, columns, onGateway, timeOf, wholeNumber } from './context.js';
 import { type ActFlags, actOf, transact, withAct } from './vault-acts.js';
 
@@ -35,11 +36,19 @@ async function showCodes(context: Context, order_id: string, flags: CodesFlags):
   await onGateway(
     context,
     async (gateway) => {
-      const order = await gateway.database.read('orders').where({ order_id }).first('order_id');
+      const order = (await gateway.database.read('orders').where({ order_id }).first('kind')) as
+        | Pick<OrderRow, 'kind'>
+        | undefined;
       if (!order) {
         throw new GatewayError('order_not_found', `there is no order ${JSON.stringify(order_id)}`, {
           field: 'id',
           fix: 'Run `kamigate order list`.',
+        });
+      }
+      if (order.kind === 'bundle') {
+        throw new GatewayError('conflict', 'the order is a bundle: codes are issued to its parts', {
+          field: 'id',
+          fix: 'Run `kamigate order show` for the parts, and this command for one of them.',
         });
       }
       // Committed before anything is shown.

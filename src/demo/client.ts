@@ -8,6 +8,8 @@ export interface OrderReply {
     status: string;
     final: boolean;
     refund_advice: string;
+    refundable_amount: string;
+    parts: { sku: string; status: string }[] | null;
     delivered_quantity: number;
     reason: { code: string } | null;
   };

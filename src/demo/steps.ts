@@ -38,6 +38,8 @@ export const STEPS: readonly Step[] = [
   { title: 'A is out of stock: B delivers', run: failOver },
   { title: 'A accepts and drops the connection: looked up, delivered once', run: dropConnection },
   { title: 'a code order while A is silent: B delivers, A’s late codes become stock', run: silentSupplier },
+  { title: 'a bundle of a membership and a gift card: one order, each part once', run: orderBundle },
+  { title: 'the membership cannot be had: the card is not touched, and all is given back', run: stopBundle },
   { title: 'no source can fill the order: it fails, safe to refund', run: noSource },
   { title: 'kill -9 while a purchase is on the wire: settled after the restart, bought once', run: killGateway },
   { title: 'the suppliers’ books equal ours, to the ten-thousandth', run: balanceBooks },
@@ -152,6 +154,28 @@ async function silentSupplier({ stage, client }: Tour): Promise<string> {
   });
   check(stock.issued === 2, 'the storefront got two codes, not four');
   return 'delivered by B; the two codes A was paid for are in stock for the next order';
+}
+
+async function orderBundle({ stage, client }: Tour): Promise<string> {
+  const before = sold(stage);
+  const { order } = await client.order(phoneOrder('tour-bundle', 'VIDEO-AND-GIFT'), WAIT_S);
+  check(order.status === 'delivered', `it is delivered (${order.status})`);
+  checkSold(stage, before, { 'sim-a': 1 });
+  const codes = await client.codes(order.id);
+  check(codes.join() === DEPOSITED[2], 'the gift card is the next one in the vault');
+  return `${order.id}: ${order.parts?.map(({ sku, status }) => `${sku} ${status}`).join(', ')}; A sold the membership once`;
+}
+
+async function stopBundle({ stage, client }: Tour): Promise<string> {
+  const [before, stock] = [sold(stage), await stockOf(stage, 'GIFT-10')];
+  for (const name of SUPPLIER_NAMES) stage.suppliers[name].fault('declined');
+  const { order } = await client.order(phoneOrder('tour-stopped', 'VIDEO-AND-GIFT'), WAIT_S);
+  check(order.status === 'failed', `it fails (${order.status})`);
+  check(order.refund_advice === 'safe_to_refund' && order.refundable_amount === '40.00', 'all of it may be given back');
+  checkSold(stage, before, {});
+  check((await stockOf(stage, 'GIFT-10')).available === stock.available, 'no gift card was issued');
+  const parts = order.parts?.map(({ sku, status }) => `${sku} ${status}`).join(', ');
+  return `${parts}; refundable_amount ${order.refundable_amount}, nothing bought, no card issued`;
 }
 
 async function noSource({ stage, client }: Tour): Promise<string> {

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Vault } from '../../vault/vault.js';
+import { type BundlePart, bundleParts } from '../catalog/bundles.js';
 import { type CandidateRow, readCandidates } from '../catalog/offers.js';
 import { listSkus, type RecipientRule, type RecipientRules, readSkus, type SkuRow } from '../catalog/skus.js';
 import type { Database } from '../db/connect.js';
@@ -38,7 +39,7 @@ export function catalogRoutes(deps: CatalogRoutesDeps): Route[] {
 const skusQuery = strictObject({
   cursor: z.string().max(500, 'is not one that this list gave').optional(),
   limit: pageLimit(),
-  kind: z.enum(['recharge', 'code'], 'must be recharge or code').optional(),
+  kind: z.enum(['recharge', 'code', 'bundle'], 'must be recharge, code or bundle').optional(),
   updated_since: time().optional(),
 });
 
@@ -76,20 +77,46 @@ function isListed(if_none_match: string | undefined, etag: string): boolean {
   return if_none_match.split(',').some((one) => one.trim() === '*' || one.trim().replace(/^W\//, '') === etag);
 }
 
-async function skuViews({ database, vault }: CatalogRoutesDeps, skus: readonly SkuRow[]): Promise<object[]> {
+async function skuViews(deps: CatalogRoutesDeps, skus: readonly SkuRow[]): Promise<object[]> {
   if (skus.length === 0) return [];
+  const named = new Map(skus.map((sku) => [sku.sku, sku]));
+  const of_bundles = [...new Set(skus.flatMap((sku) => bundleParts(sku).map((part) => part.sku)))];
+  const all = new Map([...named, ...(await readSkus(deps.database.read, of_bundles))]);
+  const stock = await readStock(deps, [...all.values()]);
+  return skus.map((sku) => skuView(sku, stock.get(sku.sku) ?? 'off_sale', all));
+}
+
+async function readStock(
+  { database, vault }: CatalogRoutesDeps,
+  skus: readonly SkuRow[],
+): Promise<Map<string, StockStatus>> {
   const candidates = await readCandidates(
     database.read,
     skus.map((sku) => sku.sku),
   );
-  return Promise.all(
-    skus.map(async (sku) => {
-      const sources = candidates.get(sku.sku) ?? [];
-      const asks_vault = sku.vault_rank !== 'never' && sources.some((source) => isVaultSource(source));
-      const is_in_vault = asks_vault && (await vault.available(database.read, sku.sku, 1)) > 0;
-      return skuView(sku, stockStatus(sku, sources, is_in_vault));
-    }),
-  );
+  const stock = new Map<string, StockStatus>();
+  for (const sku of skus.filter(({ kind }) => kind !== 'bundle')) {
+    const sources = candidates.get(sku.sku) ?? [];
+    const asks_vault = sku.vault_rank !== 'never' && sources.some((source) => isVaultSource(source));
+    const is_in_vault = asks_vault && (await vault.available(database.read, sku.sku, 1)) > 0;
+    stock.set(sku.sku, stockStatus(sku, sources, is_in_vault));
+  }
+  for (const sku of skus.filter(({ kind }) => kind === 'bundle')) {
+    stock.set(
+      sku.sku,
+      bundleStatus(
+        sku,
+        bundleParts(sku).map((part) => stock.get(part.sku)),
+      ),
+    );
+  }
+  return stock;
+}
+
+/** A bundle is there if each of its parts is. */
+function bundleStatus(sku: SkuRow, parts: readonly (StockStatus | undefined)[]): StockStatus {
+  if (!sku.is_enabled || parts.some((status) => status === undefined || status === 'off_sale')) return 'off_sale';
+  return parts.every((status) => status === 'in_stock') ? 'in_stock' : 'out_of_stock';
 }
 
 type StockStatus = 'in_stock' | 'out_of_stock' | 'off_sale';
@@ -111,7 +138,7 @@ function canSell(source: CandidateRow): boolean {
   return is_open && source.account !== VAULT_ACCOUNT && has_cost && source.stock !== 0;
 }
 
-function skuView(sku: SkuRow, stock_status: StockStatus): object {
+function skuView(sku: SkuRow, stock_status: StockStatus, all: ReadonlyMap<string, SkuRow>): object {
   const { extra, ...fields } = JSON.parse(sku.recipient_rules) as RecipientRules;
   return {
     sku: sku.sku,
@@ -122,10 +149,17 @@ function skuView(sku: SkuRow, stock_status: StockStatus): object {
     currency: sku.currency,
     stock_status,
     quantity_max: sku.quantity_max,
+    parts: sku.kind === 'bundle' ? bundleParts(sku).map((part) => partView(part, all)) : null,
     recipient: { ...ruleViews(fields), ...(extra ? { extra: ruleViews(extra) } : {}) },
     version: sku.version,
     updated_at: timeText(sku.updated_at),
   };
+}
+
+/** What one part is, and what a unit of it counts for in the bundle's price. */
+function partView({ sku, quantity, price_e4 }: BundlePart, all: ReadonlyMap<string, SkuRow>): object {
+  const { name = sku, kind = null } = all.get(sku) ?? {};
+  return { sku, name, kind, quantity, unit_price: decimalText(price_e4) };
 }
 
 function ruleViews(rules: Record<string, RecipientRule | undefined>): Record<string, object> {

@@ -10,7 +10,7 @@ import type { Orders } from '../orders/orders.js';
 import type { OrderRequest } from '../orders/request.js';
 import { isFinal, ORDER_STATES } from '../orders/states.js';
 import type { OrderRow } from '../orders/store.js';
-import { eventView, orderView, timeText } from '../orders/view.js';
+import { eventView, timeText } from '../orders/view.js';
 import { webhookUrlFault } from '../storefronts/egress.js';
 import { amount, currency, pageLimit, printable, strictObject, text, time, wholeNumber } from './input.js';
 import { callerOf, type Exchange, param, type Reply, type Route, route } from './route.js';
@@ -52,7 +52,7 @@ export function orderRoutes(deps: OrderRoutesDeps): Route[] {
       method: 'GET',
       path: '/v1/orders/:order_id',
       scope: 'orders:read',
-      handle: async (exchange) => ({ status: 200, body: orderView(await readOwn(deps, exchange)) }),
+      handle: async (exchange) => ({ status: 200, body: await deps.orders.view(await readOwn(deps, exchange)) }),
     }),
     route({
       method: 'POST',
@@ -60,7 +60,8 @@ export function orderRoutes(deps: OrderRoutesDeps): Route[] {
       scope: 'orders:write',
       handle: async (exchange) => {
         const { storefront } = callerOf(exchange);
-        return { status: 200, body: orderView(await deps.orders.cancel(storefront, orderIdOf(exchange))) };
+        const order = await deps.orders.cancel(storefront, orderIdOf(exchange));
+        return { status: 200, body: await deps.orders.view(order) };
       },
     }),
     route({
@@ -185,7 +186,8 @@ async function placeOrder(deps: OrderRoutesDeps, exchange: Exchange<OrderRequest
   if (is_replay) headers['Idempotent-Replayed'] = 'true';
   if (wait_s > 0) headers['Preference-Applied'] = `wait=${wait_s}`;
   const is_known = is_replay || (wait_s > 0 && isFinal(settled.state));
-  return { status: is_known ? 200 : 201, body: orderView(settled), headers, order_id: order.order_id };
+  const body = await deps.orders.view(settled);
+  return { status: is_known ? 200 : 201, body, headers, order_id: order.order_id };
 }
 
 /** Seconds of `Prefer: wait=N` (RFC 7240), at most what is allowed; 0 if there is none, or none that can be read. */
@@ -229,13 +231,13 @@ async function findOrders(
   if (external_id !== undefined) {
     const order = await deps.orders.read(storefront, { external_id });
     if (!order) throw orderNotFound();
-    return { status: 200, body: orderView(order) };
+    return { status: 200, body: await deps.orders.view(order) };
   }
   // One more than asked for tells whether there is a next page.
   const orders = await deps.orders.list(storefront, { state: status, cursor, limit: limit + 1 });
   const page = orders.slice(0, limit);
   const next = orders.length > limit ? (page.at(-1)?.order_id ?? null) : null;
-  return { status: 200, body: { object: 'list', data: page.map(orderView), next } };
+  return { status: 200, body: { object: 'list', data: await deps.orders.views(page), next } };
 }
 
 async function readOwn(deps: OrderRoutesDeps, exchange: Exchange): Promise<OrderRow> {
@@ -268,30 +270,60 @@ async function showCodes(
   exchange: Exchange<undefined, z.output<typeof codesQuery>>,
 ): Promise<Reply> {
   const order = await readOwn(deps, exchange);
-  if (order.kind !== 'code' || order.delivered_quantity === 0) throw codesNotReady(order);
+  const shelves = await shelvesOf(deps, order);
+  const last_unit = Math.max(0, ...shelves.map(({ before, delivered }) => before + delivered));
+  if (last_unit === 0) throw codesNotReady(order, shelves.length > 0);
   const { cursor: first_unit = 1, limit } = exchange.query;
   // The record of who saw what is committed before anything is shown.
-  const codes = await atomic(deps.database, 'reveal', (trx) =>
-    deps.vault.reveal(trx, {
-      order_id: order.order_id,
-      by: `storefront:${order.storefront}`,
-      reason: `request ${exchange.request_id}`,
-      first_unit,
-      limit,
-    }),
-  );
-  const next_unit = (codes.at(-1)?.unit_no ?? order.delivered_quantity) + 1;
-  const next = next_unit <= order.delivered_quantity ? String(next_unit) : null;
-  return { status: 200, body: { object: 'list', data: codes.map(codeView), next } };
+  const codes = await atomic(deps.database, 'reveal', async (trx) => {
+    const shown: object[] = [];
+    for (const { order_id, sku, before, delivered } of shelves) {
+      const left = limit - shown.length;
+      if (left === 0 || before + delivered < first_unit) continue;
+      const revealed = await deps.vault.reveal(trx, {
+        order_id,
+        by: `storefront:${order.storefront}`,
+        reason: `request ${exchange.request_id}`,
+        first_unit: Math.max(1, first_unit - before),
+        limit: left,
+      });
+      shown.push(...revealed.map((code) => ({ ...sku, ...codeView(code), unit: before + code.unit_no })));
+    }
+    return shown as { unit: number }[];
+  });
+  const next_unit = (codes.at(-1)?.unit ?? last_unit) + 1;
+  const next = next_unit <= last_unit ? String(next_unit) : null;
+  return { status: 200, body: { object: 'list', data: codes, next } };
 }
 
-function codesNotReady({ kind, state }: OrderRow): GatewayError {
+/** Orders that codes are issued to: the order itself or, of a bundle, its parts, one after the other. */
+interface Shelf {
+  order_id: string;
+  /** Named only where there are several. */
+  sku: { sku?: string };
+  /** Units of the parts before it: a unit keeps its number whatever else is delivered meanwhile. */
+  before: number;
+  delivered: number;
+}
+
+async function shelvesOf(deps: OrderRoutesDeps, order: OrderRow): Promise<Shelf[]> {
+  const parts = order.kind === 'bundle' ? await deps.orders.parts(order.order_id) : [order];
+  let before = 0;
+  return parts.flatMap(({ order_id, sku, kind, quantity, delivered_quantity }) => {
+    if (kind !== 'code') return [];
+    const shelf = { order_id, sku: order.kind === 'bundle' ? { sku } : {}, before, delivered: delivered_quantity };
+    before += quantity;
+    return [shelf];
+  });
+}
+
+function codesNotReady({ state }: OrderRow, has_codes: boolean): GatewayError {
   return new GatewayError(
     'codes_not_ready',
-    kind === 'code' ? 'no code is delivered yet' : 'this is a recharge: it has no codes',
+    has_codes ? 'no code is delivered yet' : 'nothing of this order is a code',
     {
       fix:
-        kind === 'code' && !isFinal(state)
+        has_codes && !isFinal(state)
           ? 'Read the order until codes.count is above 0.'
           : 'Read the order: it tells what became of it.',
       extra: { status: state },

@@ -9,6 +9,7 @@ export function announce(engine: Engine, { before, after }: { before: OrderRow |
   if (!isFinal(after.state) || (before !== null && isFinal(before.state))) return;
   engine.observe({
     event: 'order_rested',
+    is_part: after.parent_order_id !== null,
     storefront: after.storefront,
     kind: after.kind,
     state: after.state,

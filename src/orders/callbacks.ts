@@ -3,11 +3,12 @@
 import { createHash } from 'node:crypto';
 import type { Acknowledgement, Callback, Message } from '../../adapters/kit/contract.js';
 import { checkOutcome } from '../../adapters/kit/doubt.js';
+import { plainKind } from '../catalog/bundles.js';
 import { atomic, isDuplicate, type Trx } from '../db/atomic.js';
 import { newId } from '../ids.js';
 import type { Engine } from './engine.js';
 import { type Fulfilment, PRIORITY } from './fulfil.js';
-import { goOnWith, lookUp } from './resolve.js';
+import { goOnAfter, lookUp } from './resolve.js';
 import { settle, tell } from './settle.js';
 import type { News } from './settling.js';
 import { type AttemptRow, findAttempt, type OrderRow } from './store.js';
@@ -144,7 +145,7 @@ async function act(
     if (result === 'hint') return null;
     const order = (await trx('orders').where({ order_id: attempt.order_id }).first('kind')) as Pick<OrderRow, 'kind'>;
     // "Delivered" without its codes proves nothing of a code order; the lookup below fetches them.
-    const found = checkOutcome({ kind: order.kind, quantity: attempt.quantity }, read.outcome);
+    const found = checkOutcome({ kind: plainKind(order.kind), quantity: attempt.quantity }, read.outcome);
     const news: News = { via: 'callback', found };
     // Of a code order, "finished" without the codes is as far as some callbacks go.
     const is_open = found.outcome === 'unknown' || (found.outcome === 'accepted' && order.kind === 'code');
@@ -153,6 +154,6 @@ async function act(
   if (news?.settled) tell(engine, news.settled, news.news);
   if (!news || news.is_open) {
     fulfilment.run(() => lookUp(engine, fulfilment, attempt.attempt_id), PRIORITY.lookup);
-  } else if (news.settled?.goes_on) await goOnWith(engine, fulfilment, attempt.order_id);
+  } else await goOnAfter(engine, fulfilment, news.settled);
   return result;
 }

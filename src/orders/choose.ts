@@ -114,6 +114,16 @@ export async function hasOtherSource(engine: Engine, trx: Trx, choosing: Choosin
   return best !== undefined && !best.is_manual;
 }
 
+/** Whether anything at all could begin the order; what the vault has is counted, and promised to nobody. */
+export async function hasSourceNow(engine: Engine, trx: Trx, choosing: Choosing): Promise<boolean> {
+  const around = await surroundingsOf(engine, trx, [choosing], { takes_turns: false });
+  await countFloatsOf(engine, trx, [choosing], around);
+  const { decision, want } = decideFor(engine, choosing, around);
+  if (bestOf(engine, choosing, decision) === undefined) return false;
+  if (decision.ranked.some(({ is_vault }) => !is_vault)) return true;
+  return (await engine.vault.available(trx, choosing.sku.sku, want.quantity)) >= want.quantity;
+}
+
 export async function countFloatsOf(engine: Engine, trx: Trx, all: readonly Choosing[], around: Around): Promise<void> {
   if (around.floats_counted) return;
   const questions = all.flatMap((choosing) => {

@@ -1,6 +1,6 @@
 // What the order engine is handed: everything it touches, as plain arguments. Built once, in src/main.ts.
 import type { Knex } from 'knex';
-import type { Supplier } from '../../adapters/kit/contract.js';
+import type { Kind, Supplier } from '../../adapters/kit/contract.js';
 import type { VaultError } from '../../vault/errors.js';
 import type { Vault } from '../../vault/vault.js';
 import type { Database } from '../db/connect.js';
@@ -23,6 +23,8 @@ export const PHASES = [
   'lookup_settled',
   'vault_issued',
   'order_resumed',
+  'part_settled',
+  'bundle_moved',
 ] as const;
 export type Phase = (typeof PHASES)[number];
 
@@ -50,7 +52,7 @@ export interface Engine {
   database: Database;
   vault: Vault;
   /** Why nothing of this kind may be bought or issued now, or null: what a supplier answers could not be kept. */
-  vaultFault: (knex: Knex, kind: 'code' | 'recharge') => Promise<VaultError | null>;
+  vaultFault: (knex: Knex, kind: Kind) => Promise<VaultError | null>;
   channels: Channels;
   health: Health;
   supplierFor: (adapter: string) => Supplier;
@@ -79,6 +81,8 @@ export type EngineEvent =
 
 export interface OrderRested {
   event: 'order_rested';
+  /** Of a bundle, whose own end is told as well: what a storefront ordered is counted once. */
+  is_part: boolean;
   order_id: string;
   storefront: string;
   kind: string;
@@ -104,6 +108,7 @@ export interface AttemptSettled {
   duration_ms: number;
   cost_e4: number | null;
   currency: string | null;
+  expected_cost_e4: number | null;
 }
 
 /** The next lookup's time after `lookups` of them came to nothing. */

@@ -2,10 +2,11 @@
 // Decides as an order does, takes nothing, and sends nothing.
 
 import type { Recipient } from '../../adapters/kit/contract.js';
+import { bundleParts, partRecipient } from '../catalog/bundles.js';
 import { readCandidates } from '../catalog/offers.js';
 import { checkRecipient, readSkus, type SkuRow } from '../catalog/skus.js';
-import { atomic } from '../db/atomic.js';
-import { GatewayError } from '../errors.js';
+import { atomic, type Trx } from '../db/atomic.js';
+import { GatewayError, must } from '../errors.js';
 import { countFloatsOf, decideFor, surroundingsOf } from './choose.js';
 import type { Engine } from './engine.js';
 import { whyRanked } from './ranking.js';
@@ -42,8 +43,10 @@ export interface RouteExplained {
   strategy: SkuRow['strategy'];
   storefront: string | null;
   quantity: number;
-  /** Best first, then those that are taken away. */
+  /** Best first, then those that are taken away. A bundle has none: its parts do. */
   sources: ExplainedSource[];
+  /** Of a bundle: the route of each part, in the order declared. */
+  parts: RouteExplained[];
   /** Time the rules and the ranking took. */
   decided_us: number;
 }
@@ -66,46 +69,87 @@ export async function explainRoute(engine: Engine, sku: string, request: Explain
         fix: 'Name one of the catalog file, or leave it out.',
       });
     }
-    const candidates = (await readCandidates(trx, [sku])).get(sku) ?? [];
-    const order = imagined(row, request, engine.now());
-    const choosing = { order, sku: row, candidates, tried: new Set<string>(), supplier_attempts: 0 };
-    const around = await surroundingsOf(engine, trx, [choosing], { takes_turns: false });
-    await countFloatsOf(engine, trx, [choosing], around);
-    const begun_at = process.hrtime.bigint();
-    const { decision, want } = decideFor(engine, choosing, around);
-    const decided_us = Number((process.hrtime.bigint() - begun_at) / 1_000n);
-    const skipped = new Map(decision.skipped.map((each) => [each.source, each]));
-    const all = new Map(candidates.map((candidate) => [candidate.source, candidate]));
-    const sources = [...decision.ranked.map(({ source }) => source), ...skipped.keys()].map((source, index) => {
-      const candidate = all.get(source)!;
-      const against = skipped.get(source);
-      const { health, success_rate, latency_ms } = engine.health.facts(candidate.account, row.kind);
-      return {
-        source,
-        account: candidate.account,
-        product: candidate.product,
-        place: against ? null : index + 1,
-        rule: against?.rule ?? null,
-        because: against?.because ?? whyRanked(decision.ranked[index]!, want),
-        priority: candidate.priority,
-        weight: candidate.weight,
-        cost_e4: candidate.cost_e4,
-        currency: candidate.currency,
-        stock: candidate.stock,
-        health,
-        success_rate,
-        latency_ms,
-      };
-    });
+    return row.kind === 'bundle' ? explainBundle(engine, trx, row, request) : explainPlain(engine, trx, row, request);
+  });
+}
+
+async function explainBundle(
+  engine: Engine,
+  trx: Trx,
+  row: SkuRow,
+  { storefront, quantity = 1, recipient }: ExplainRequest,
+): Promise<RouteExplained> {
+  const declared = bundleParts(row);
+  const skus = await readSkus(
+    trx,
+    declared.map((part) => part.sku),
+  );
+  const parts: RouteExplained[] = [];
+  for (const part of declared) {
+    const part_sku = skus.get(part.sku);
+    must(part_sku, `the parts of ${row.sku} exist`);
+    const of_part = recipient && partRecipient(part, part_sku, recipient);
+    const request = {
+      quantity: quantity * part.quantity,
+      price: { price_e4: part.price_e4, currency: row.currency },
+      ...(storefront === undefined ? {} : { storefront }),
+      ...(of_part ? { recipient: of_part } : {}),
+    };
+    parts.push(await explainPlain(engine, trx, part_sku, request));
+  }
+  const decided_us = parts.reduce((sum, part) => sum + part.decided_us, 0);
+  const { sku, strategy } = row;
+  return { sku, strategy, storefront: storefront ?? null, quantity, sources: [], parts, decided_us };
+}
+
+async function explainPlain(
+  engine: Engine,
+  trx: Trx,
+  row: SkuRow,
+  request: ExplainRequest & { price?: { price_e4: number; currency: string } },
+): Promise<RouteExplained> {
+  const { storefront } = request;
+  const { sku } = row;
+  const candidates = (await readCandidates(trx, [sku])).get(sku) ?? [];
+  const order = imagined({ ...row, ...request.price }, request, engine.now());
+  const choosing = { order, sku: row, candidates, tried: new Set<string>(), supplier_attempts: 0 };
+  const around = await surroundingsOf(engine, trx, [choosing], { takes_turns: false });
+  await countFloatsOf(engine, trx, [choosing], around);
+  const begun_at = process.hrtime.bigint();
+  const { decision, want } = decideFor(engine, choosing, around);
+  const decided_us = Number((process.hrtime.bigint() - begun_at) / 1_000n);
+  const skipped = new Map(decision.skipped.map((each) => [each.source, each]));
+  const all = new Map(candidates.map((candidate) => [candidate.source, candidate]));
+  const sources = [...decision.ranked.map(({ source }) => source), ...skipped.keys()].map((source, index) => {
+    const candidate = all.get(source)!;
+    const against = skipped.get(source);
+    const { health, success_rate, latency_ms } = engine.health.facts(candidate.account, row.kind);
     return {
-      sku,
-      strategy: row.strategy,
-      storefront: storefront ?? null,
-      quantity: order.quantity,
-      sources,
-      decided_us,
+      source,
+      account: candidate.account,
+      product: candidate.product,
+      place: against ? null : index + 1,
+      rule: against?.rule ?? null,
+      because: against?.because ?? whyRanked(decision.ranked[index]!, want),
+      priority: candidate.priority,
+      weight: candidate.weight,
+      cost_e4: candidate.cost_e4,
+      currency: candidate.currency,
+      stock: candidate.stock,
+      health,
+      success_rate,
+      latency_ms,
     };
   });
+  return {
+    sku,
+    strategy: row.strategy,
+    storefront: storefront ?? null,
+    quantity: order.quantity,
+    sources,
+    parts: [],
+    decided_us,
+  };
 }
 
 function checkRequest(sku: SkuRow, { quantity = 1, recipient }: ExplainRequest): void {
@@ -160,5 +204,6 @@ function imagined(sku: SkuRow, { storefront = '', quantity = 1, recipient }: Exp
     created_at: now,
     updated_at: now,
     completed_at: null,
+    parent_order_id: null,
   };
 }

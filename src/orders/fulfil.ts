@@ -2,9 +2,11 @@
 // to a supplier, and a process may die between any two: what is committed tells the next one where to go on.
 import PQueue from 'p-queue';
 import type { Outcome, Purchase } from '../../adapters/kit/contract.js';
+import { plainKind } from '../catalog/bundles.js';
 import { atomic } from '../db/atomic.js';
 import type { Answer } from '../suppliers/channel.js';
 import { announce } from './announce.js';
+import { takeBundleStep } from './bundle.js';
 import type { Engine } from './engine.js';
 import { noticesOf } from './notices.js';
 import { planAttempts } from './plan.js';
@@ -14,6 +16,7 @@ import type { News, Settled } from './settling.js';
 import { isFinal } from './states.js';
 import {
   type AttemptRow,
+  claimOrder,
   insertAttempts,
   insertEvents,
   lockOrder,
@@ -21,6 +24,7 @@ import {
   newEvent,
   type OrderRow,
   readAttempts,
+  readOrder,
   updateAttempt,
   updateOrder,
 } from './store.js';
@@ -34,8 +38,8 @@ export const PRIORITY = { storefront: 2, resumed: 1, lookup: 0 } as const;
 export interface Fulfilment {
   /** Goes on with an order this process owns under its `fence`; returns at once. */
   start(order: { order_id: string; fence: number }, priority?: number): void;
-  /** The same for an order just accepted, whose first attempt was planned in that commit. */
-  startNew(order: OrderRow, attempt: AttemptRow): void;
+  /** The same for an order just accepted; its first attempt was planned in that commit, if there is one. */
+  startNew(order: OrderRow, attempt: AttemptRow | null): void;
   /** Runs other work of the engine in the same bounded queue. */
   run(work: () => Promise<void>, priority: number): boolean;
   /** The orders this process works on now. */
@@ -65,7 +69,13 @@ export function createFulfilment(engine: Engine): Fulfilment {
   function start({ order_id, fence }: { order_id: string; fence: number }, priority: number, first?: NextStep): void {
     const work = async (): Promise<void> => {
       try {
-        await fulfil(engine, { order_id, fence }, { isStopping: () => is_stopped, ...(first ? { first } : {}) });
+        const { begun, bundle } = await fulfil(
+          engine,
+          { order_id, fence },
+          { isStopping: () => is_stopped, ...(first ? { first } : {}) },
+        );
+        for (const part of begun) start(part, priority);
+        if (bundle !== null) await goOnWithBundle(bundle, priority);
       } finally {
         if (owned.get(order_id) === fence) owned.delete(order_id);
       }
@@ -74,10 +84,20 @@ export function createFulfilment(engine: Engine): Fulfilment {
     if (run(work, priority)) owned.set(order_id, fence);
   }
 
+  /** Where a part's end has made its bundle due, the bundle's step follows at once. */
+  async function goOnWithBundle(order_id: string, priority: number): Promise<void> {
+    engine.reach('part_settled');
+    const bundle = await readOrder(engine.database.read, order_id);
+    if (!bundle || !isDue(bundle, engine.now())) return;
+    const taken = await takeOver(engine, bundle);
+    if (taken) start(taken, priority);
+  }
+
   return {
     start: (order, priority = PRIORITY.resumed) => start(order, priority),
     startNew: (order, attempt) => {
-      start(order, PRIORITY.storefront, { before: order, after: order, attempt, is_new: false });
+      const planned = attempt && { before: order, after: order, attempt, begun: [], is_new: false };
+      start(order, PRIORITY.storefront, planned ?? undefined);
     },
     run,
     owned: () => [...owned].map(([order_id, fence]) => ({ order_id, fence })),
@@ -98,18 +118,47 @@ export async function fulfil(
   engine: Engine,
   { order_id, fence }: { order_id: string; fence: number },
   { first, isStopping }: { first?: NextStep; isStopping: () => boolean },
-): Promise<void> {
+): Promise<Followed> {
   let next = first ?? null;
+  let bundle: string | null = null;
   for (let step = 0; step < STEPS_MAX; step++) {
     next ??= await atomic(engine.database, 'plan', (trx) => takeStep(engine, trx, order_id, fence));
-    if (!next) return;
+    if (!next) break;
     announce(engine, next);
-    if (!next.attempt) return;
+    bundle = next.after.parent_order_id;
+    if (next.after.kind === 'bundle') {
+      engine.reach('bundle_moved');
+      return { begun: next.begun, bundle: null };
+    }
+    if (!next.attempt) break;
     if (next.is_new) engine.reach('attempt_planned');
     const goes_on = await sendAttempt(engine, next.after, next.attempt, fence, isStopping);
-    if (!goes_on) return;
+    if (!goes_on) break;
     next = null;
   }
+  return { begun: [], bundle };
+}
+
+/** What follows from the work on one order. */
+interface Followed {
+  /** Parts of a bundle that its step has begun, owned by this process. */
+  begun: { order_id: string; fence: number }[];
+  /** The bundle of which the order is a part. */
+  bundle: string | null;
+}
+
+/** Somebody must take the order's next step, and nobody does. */
+export function isDue({ due_at }: OrderRow, now: number): boolean {
+  return due_at !== null && due_at <= now;
+}
+
+/** Makes a due order this process's own; null if somebody else was first. */
+export async function takeOver(engine: Engine, order: OrderRow): Promise<{ order_id: string; fence: number } | null> {
+  const due_at = engine.now() + engine.options.lease_ms;
+  return atomic(engine.database, 'take over', async (trx) => {
+    if (!(await claimOrder(trx, order, due_at))) return null;
+    return { order_id: order.order_id, fence: order.fence + 1 };
+  });
 }
 
 interface NextStep {
@@ -117,6 +166,8 @@ interface NextStep {
   after: OrderRow;
   /** The attempt to send now; null if the order has come to its end. */
   attempt: AttemptRow | null;
+  /** Of a bundle: the parts that were begun. */
+  begun: OrderRow[];
   is_new: boolean;
 }
 
@@ -128,13 +179,19 @@ async function takeStep(
   fence: number,
 ): Promise<NextStep | null> {
   const order = await lockOrder(trx, order_id);
-  if (!order || order.fence !== fence || isFinal(order.state) || order.state === 'held') return null;
+  if (!order || order.fence !== fence || isFinal(order.state)) return null;
+  if (order.kind === 'bundle') {
+    return { before: order, ...(await takeBundleStep(engine, trx, order)), attempt: null, is_new: true };
+  }
+  if (order.state === 'held') return null;
   const attempts = await readAttempts(trx, order_id);
   const open = attempts.find((attempt) => attempt.open_order_id !== null);
-  if (open) return open.state === 'planned' ? { before: order, after: order, attempt: open, is_new: false } : null;
+  if (open) {
+    return open.state === 'planned' ? { before: order, after: order, attempt: open, begun: [], is_new: false } : null;
+  }
 
   // It stays due: whoever takes it up after its lease looks again.
-  if (await engine.vaultFault(trx, order.kind)) return null;
+  if (await engine.vaultFault(trx, plainKind(order.kind))) return null;
   const now = engine.now();
   const [step] = await planAttempts(engine, trx, [{ order, attempts }]);
   const { order_id: _id, ...changes } = step!.order;
@@ -144,7 +201,7 @@ async function takeStep(
     after.state === order.state ? [] : [newEvent(order_id, now, `order_${after.state}`, { reason: after.reason })];
   await insertEvents(trx, [...step!.events, ...moved]);
   if (isFinal(after.state)) await noticesOf(trx, [after], now);
-  return { before: order, after, attempt: step!.open_attempt, is_new: true };
+  return { before: order, after, attempt: step!.open_attempt, begun: [], is_new: true };
 }
 
 /** Sends a planned attempt and settles its answer. True if the order needs another step by this owner. */
@@ -173,7 +230,7 @@ async function sendAttempt(
     beforeSend: async () => {
       const is_ours = await atomic(database, 'mark sent', async (trx) => {
         // Sealed since it was planned: it stays `planned`, and is abandoned and planned anew when its lease is over.
-        if (await engine.vaultFault(trx, order.kind)) return false;
+        if (await engine.vaultFault(trx, plainKind(order.kind))) return false;
         return markSent(trx, attempt.attempt_id, owner(), engine.now());
       });
       engine.reach('attempt_sent');
@@ -217,7 +274,7 @@ export function purchaseOf(order: OrderRow, attempt: AttemptRow): Purchase {
   return {
     reference: attempt.reference,
     product: attempt.product,
-    kind: order.kind,
+    kind: plainKind(order.kind),
     quantity: attempt.quantity,
     recipient: requestOf(order).recipient ?? {},
     cost_ceiling:

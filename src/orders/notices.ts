@@ -7,7 +7,8 @@ import { requestOf } from './request.js';
 import { isFinal, type OrderState } from './states.js';
 import type { OrderRow } from './store.js';
 
-export type RefundAdvice = 'do_not_refund' | 'safe_to_refund' | 'none';
+/** `refund_parts`: of a bundle some parts were delivered; the others are refunded, each by its own advice. */
+export type RefundAdvice = 'do_not_refund' | 'safe_to_refund' | 'refund_parts' | 'none';
 
 /** State → may the storefront give the money back? Anything that may still deliver says no. */
 const REFUND_ADVICE: Readonly<Record<OrderState, RefundAdvice>> = {
@@ -21,18 +22,25 @@ const REFUND_ADVICE: Readonly<Record<OrderState, RefundAdvice>> = {
   cancelled: 'safe_to_refund',
 };
 
-export function refundAdvice(order: Pick<OrderRow, 'state'>): RefundAdvice {
-  return REFUND_ADVICE[order.state];
+export function refundAdvice({ state, kind }: Pick<OrderRow, 'state' | 'kind'>): RefundAdvice {
+  return kind === 'bundle' && state === 'partial' ? 'refund_parts' : REFUND_ADVICE[state];
 }
 
-/** Units proven never to be delivered; 0 while anything is open. */
-export function refundableQuantity(order: Pick<OrderRow, 'state' | 'quantity' | 'delivered_quantity'>): number {
+/** Units proven never to be delivered; 0 while anything is open, and where a bundle came in part. */
+export function refundableQuantity(
+  order: Pick<OrderRow, 'state' | 'kind' | 'quantity' | 'delivered_quantity'>,
+): number {
   return refundAdvice(order) === 'safe_to_refund' ? order.quantity - order.delivered_quantity : 0;
 }
 
-/** Writes a notice for each of these orders that has come to its end or is held, if its storefront listens. */
+/**
+ * Writes a notice for each of these orders that has come to its end or is held, if its storefront listens. Of a bundle
+ * the storefront knows the whole, and its parts only within it.
+ */
 export async function noticesOf(trx: Trx, orders: readonly OrderRow[], now: number): Promise<void> {
-  const telling = orders.filter((order) => isFinal(order.state) || order.state === 'held');
+  const telling = orders.filter(
+    ({ state, parent_order_id }) => (isFinal(state) || state === 'held') && parent_order_id === null,
+  );
   if (telling.length === 0) return;
   const urls = await webhookUrls(trx, telling);
   await writeNotices(

@@ -1,4 +1,5 @@
 // A person's decisions on held orders: with name, reason and evidence, through the same door as every other news.
+import type { Knex } from 'knex';
 import type { Code, Money, Outcome } from '../../adapters/kit/contract.js';
 import { atomic, type Trx } from '../db/atomic.js';
 import { GatewayError } from '../errors.js';
@@ -12,7 +13,16 @@ import { restAt } from './rest.js';
 import { settle, tell } from './settle.js';
 import type { News } from './settling.js';
 import { mayHaveBought, moveOrder } from './states.js';
-import { insertEvents, lockOrder, newEvent, type OrderRow, readAttempts, readOrder, updateOrder } from './store.js';
+import {
+  type AttemptRow,
+  insertEvents,
+  lockOrder,
+  newEvent,
+  type OrderRow,
+  readAttempts,
+  readOrder,
+  updateOrder,
+} from './store.js';
 
 export const VERDICTS = ['delivered', 'refused', 'release', 'close'] as const;
 /**
@@ -59,6 +69,7 @@ export async function decide(engine: Engine, fulfilment: Fulfilment | null, requ
 async function decideAttempt(engine: Engine, trx: Trx, request: DecideRequest): Promise<() => void> {
   const order = await lockOrder(trx, request.order_id);
   if (!order) throw notFound();
+  refuseBundle(order);
   const undecided = (await readAttempts(trx, order.order_id)).filter(
     (a) => a.state === 'accepted' || a.state === 'unknown',
   );
@@ -102,6 +113,7 @@ async function decideOrder(engine: Engine, trx: Trx, request: DecideRequest): Pr
   const now = engine.now();
   const order = await lockOrder(trx, request.order_id);
   if (!order) throw notFound();
+  refuseBundle(order);
   if (order.state !== 'held') {
     throw new GatewayError('conflict', `the order is ${order.state}, not held`, {
       field: 'order_id',
@@ -141,9 +153,38 @@ async function decideOrder(engine: Engine, trx: Trx, request: DecideRequest): Pr
   return () => announce(engine, { before: order, after: written });
 }
 
+/** A bundle goes by its parts; a decision on the whole would contradict one of them. */
+function refuseBundle({ kind }: OrderRow): void {
+  if (kind !== 'bundle') return;
+  throw new GatewayError('conflict', 'the order is a bundle: its parts are decided, each by itself', {
+    field: 'order_id',
+    fix: 'Run `kamigate held` for the part that waits; the bundle follows it.',
+  });
+}
+
 function notFound(): GatewayError {
   return new GatewayError('order_not_found', 'there is no such order', {
     field: 'order_id',
     fix: 'Run `kamigate held` for the orders that wait for a decision.',
   });
+}
+
+export interface HeldOrder extends OrderRow {
+  open_attempt: AttemptRow | null;
+}
+
+/** Held orders, oldest first, with the attempt a person must decide on. */
+export async function readHeld(handle: Knex | Trx, limit: number): Promise<HeldOrder[]> {
+  const orders = (await handle('orders')
+    .where({ state: 'held' })
+    // A bundle is decided by its parts.
+    .whereNot({ kind: 'bundle' })
+    .orderBy('created_at')
+    .limit(limit)) as OrderRow[];
+  const attempts = (await handle('attempts').whereIn(
+    'open_order_id',
+    orders.map((order) => order.order_id),
+  )) as AttemptRow[];
+  const by_order = new Map(attempts.map((attempt) => [attempt.order_id, attempt]));
+  return orders.map((order) => ({ ...order, open_attempt: by_order.get(order.order_id) ?? null }));
 }

@@ -6,11 +6,13 @@ import { announce } from './announce.js';
 import type { Engine } from './engine.js';
 import type { Fulfilment } from './fulfil.js';
 import { noticesOf } from './notices.js';
+import { readParts } from './parts.js';
 import { type Placed, type PlaceRequest, placeOrders } from './place.js';
 import { lookUpForReader } from './resolve.js';
 import { restAt } from './rest.js';
 import { isFinal } from './states.js';
 import { type EventRow, insertEvents, lockOrder, newEvent, type OrderRow, readEvents, updateOrder } from './store.js';
+import { type OrderView, orderView } from './view.js';
 
 export interface Orders {
   /**
@@ -27,6 +29,11 @@ export interface Orders {
   /** Withdraws an order before its first attempt. Throws `cancel_not_allowed` after it. */
   cancel(storefront: string, order_id: string): Promise<OrderRow>;
   events(order_id: string): Promise<EventRow[]>;
+  /** The orders as their storefront sees them, bundles with their parts. */
+  views(orders: readonly OrderRow[]): Promise<OrderView[]>;
+  view(order: OrderRow): Promise<OrderView>;
+  /** The orders of a bundle's parts, in the order declared. */
+  parts(order_id: string): Promise<OrderRow[]>;
 }
 
 export interface OrdersOptions {
@@ -62,15 +69,21 @@ export function createOrders(engine: Engine, fulfilment: Fulfilment, options: Or
       if (placed.error.code === 'external_id_mismatch') engine.observe({ event: 'order_request', result: 'mismatch' });
       throw placed.error;
     }
-    const { order, is_replay, attempt } = placed;
+    const { order, is_replay, begun, ended } = placed;
     engine.observe({ event: 'order_request', result: is_replay ? 'replayed' : 'new' });
     if (!is_replay) {
       engine.reach('order_accepted');
       engine.observe({ event: 'order_created', storefront: order.storefront, kind: order.kind });
-      if (attempt) fulfilment.startNew(order, attempt);
-      else announce(engine, { before: null, after: order });
+      for (const each of begun) fulfilment.startNew(each.order, each.attempt);
+      for (const each of ended) announce(engine, { before: null, after: each });
     }
     return { order, is_replay };
+  }
+
+  async function views(orders: readonly OrderRow[]): Promise<OrderView[]> {
+    const bundles = orders.filter(({ kind }) => kind === 'bundle').map(({ order_id }) => order_id);
+    const parts = await readParts(database.read, bundles);
+    return orders.map((order) => orderView(order, parts.get(order.order_id)));
   }
 
   return {
@@ -81,25 +94,34 @@ export function createOrders(engine: Engine, fulfilment: Fulfilment, options: Or
         ((await database
           .read('orders')
           .where({ storefront, ...by })
+          .whereNull('parent_order_id')
           .first()) as OrderRow | undefined) ?? null;
       if (order) await lookUpForReader(engine, fulfilment, order);
       return order;
     },
     list: async (storefront, { state, cursor, limit }) => {
-      const query = database.read('orders').where({ storefront }).orderBy('order_id', 'desc').limit(limit);
+      const query = database
+        .read('orders')
+        .where({ storefront })
+        .whereNull('parent_order_id')
+        .orderBy('order_id', 'desc')
+        .limit(limit);
       if (state !== null) query.andWhere({ state });
       if (cursor !== null) query.andWhere('order_id', '<', cursor);
       return (await query) as OrderRow[];
     },
     cancel: (storefront, order_id) => cancel(engine, storefront, order_id),
     events: (order_id) => readEvents(database.read, order_id),
+    views,
+    parts: async (order_id) => (await readParts(database.read, [order_id])).get(order_id) ?? [],
+    view: async (order) => (await views([order]))[0]!,
   };
 }
 
 async function cancel(engine: Engine, storefront: string, order_id: string): Promise<OrderRow> {
   const { before, after } = await atomic(engine.database, 'cancel', async (trx) => {
     const order = await lockOrder(trx, order_id);
-    if (!order || order.storefront !== storefront) {
+    if (!order || order.storefront !== storefront || order.parent_order_id !== null) {
       throw new GatewayError('order_not_found', 'there is no such order', { fix: 'Check the id.' });
     }
     if (order.state === 'cancelled') return { before: order, after: order };

@@ -1,13 +1,16 @@
 // Accepting an order once: the same external id never makes two. Works on a list of requests in one open transaction,
 // so that many storefronts' requests can share a commit.
+import { plainKind } from '../catalog/bundles.js';
 import { checkRecipient, readSkus, type SkuRow } from '../catalog/skus.js';
 import { isDuplicate, Retry, type Trx } from '../db/atomic.js';
 import { GatewayError } from '../errors.js';
 import { newId } from '../ids.js';
+import { type NewBundle, newBundle, partsFault, placeBundle, withPartSkus } from './bundle-place.js';
 import type { Engine } from './engine.js';
 import { noticesOf } from './notices.js';
 import { planAttempts, type Step } from './plan.js';
 import { canonicalRequest, type OrderRequest } from './request.js';
+import { isFinal } from './states.js';
 import {
   type AttemptRow,
   type EventRow,
@@ -25,8 +28,16 @@ export interface PlaceRequest {
   request: OrderRequest;
 }
 
+/** What this process now owns and is to go on with: the order or, of a bundle, each part that has begun. */
+export interface Begun {
+  order: OrderRow;
+  /** Planned already; null: the order is still to be planned. */
+  attempt: AttemptRow | null;
+}
+
 export type Placed =
-  | { order: OrderRow; is_replay: boolean; attempt: AttemptRow | null }
+  /** `ended`: it or parts of it, where they came to their end in the commit that accepted it. */
+  | { order: OrderRow; is_replay: boolean; begun: Begun[]; ended: OrderRow[] }
   /** Not accepted and nothing written; the batch's other requests are not touched by it. */
   | { error: GatewayError };
 
@@ -38,7 +49,7 @@ export type Placed =
 export async function placeOrders(engine: Engine, trx: Trx, requests: readonly PlaceRequest[]): Promise<Placed[]> {
   const keys = requests.map(({ storefront, request }) => ({ storefront, external_id: request.external_id }));
   const known = await readByExternalIds(trx, keys);
-  const skus = await readSkus(trx, [...new Set(requests.map(({ request }) => request.sku))]);
+  const skus = await withPartSkus(trx, await readSkus(trx, [...new Set(requests.map(({ request }) => request.sku))]));
   const now = engine.now();
 
   const created = new Map<string, OrderRow>();
@@ -46,55 +57,89 @@ export async function placeOrders(engine: Engine, trx: Trx, requests: readonly P
     const key = externalKey(keys[at]!);
     const earlier = known.get(key) ?? created.get(key);
     if (earlier) return replay(earlier, entry.request);
-    const fault = requestFault(skus.get(entry.request.sku), entry.request, now);
+    const fault = requestFault(skus, entry.request, now);
     if (fault) return { error: fault };
     const order = newOrder(engine, entry, skus.get(entry.request.sku)!, now);
     created.set(key, order);
-    return { order, is_replay: false, attempt: null };
+    return { order, is_replay: false, ...NOTHING_BEGUN };
   });
   if (created.size === 0) return results;
+  const bundles: NewBundle[] = [];
+  for (const order of created.values()) {
+    if (order.kind === 'bundle') bundles.push(await newBundle(engine, trx, order, skus));
+  }
+  const plain = [...created.values()].filter(({ kind }) => kind !== 'bundle');
+  const all = [...plain, ...bundles.flatMap(({ parts }) => parts)];
   // Before anything is written: what a supplier sold now could not be kept. The caller repeats the request.
-  for (const kind of new Set([...created.values()].map((order) => order.kind))) {
+  for (const kind of new Set(all.map((order) => plainKind(order.kind)))) {
     const fault = await engine.vaultFault(trx, kind);
     if (fault) throw fault;
   }
 
   // Made before the plan's own events, so that the timeline begins with it.
-  const received = [...created.values()].map(({ order_id, quantity, unit_price_e4, currency }) =>
-    newEvent(order_id, now, 'order_received', { quantity, unit_price_e4, currency }),
+  const received = [...bundles.map(({ order }) => order), ...all].map(
+    ({ order_id, quantity, unit_price_e4, currency }) =>
+      newEvent(order_id, now, 'order_received', { quantity, unit_price_e4, currency }),
   );
+  const planned = [...plain, ...bundles.flatMap(({ first }) => first)];
   const steps = await planAttempts(
     engine,
     trx,
-    [...created.values()].map((order) => ({ order, attempts: [] })),
+    planned.map((order) => ({ order, attempts: [] })),
   );
-  await writeNewOrders(trx, steps, received, now);
   const by_id = new Map(steps.map((step) => [step.order.order_id, step]));
+  const placed = new Map(
+    bundles.map((bundle) => [bundle.order.order_id, placeBundle(engine, bundle, by_id, skus)] as const),
+  );
+  const orders = [
+    ...plain.map((order) => by_id.get(order.order_id)?.order ?? order),
+    ...[...placed.values()].flatMap(({ order, parts }) => [order, ...parts]),
+  ];
+  await writeNewOrders(
+    trx,
+    {
+      orders,
+      attempts: steps.flatMap((step) => step.new_attempts),
+      events: [
+        ...received,
+        ...steps.flatMap((step) => step.events),
+        ...[...placed.values()].flatMap(({ events }) => events),
+      ],
+    },
+    now,
+  );
+  const written = new Map(orders.map((order) => [order.order_id, order]));
   return results.map((result) => {
     if ('error' in result) return result;
-    const step = by_id.get(result.order.order_id);
-    return step ? { ...result, order: step.order, attempt: step.open_attempt } : result;
+    const order = written.get(result.order.order_id) ?? result.order;
+    if (result.is_replay) return { ...result, order };
+    const parts = placed.get(order.order_id)?.parts;
+    const begun = (parts ?? [order]).flatMap((row) => begunOf(row, by_id.get(row.order_id)));
+    return { ...result, order, begun, ended: [order, ...(parts ?? [])].filter(({ state }) => isFinal(state)) };
   });
+}
+const NOTHING_BEGUN: { begun: Begun[]; ended: OrderRow[] } = { begun: [], ended: [] };
+
+/** A part whose turn came in this very commit is owned and not planned yet; a person's task is nobody's to go on with. */
+function begunOf(order: OrderRow, step: Step | undefined): Begun[] {
+  const attempt = step?.open_attempt ?? null;
+  const is_to_plan = order.state === 'received' && order.due_at !== null;
+  return attempt || is_to_plan ? [{ order, attempt }] : [];
 }
 
 async function writeNewOrders(
   trx: Trx,
-  steps: readonly Step[],
-  received: readonly EventRow[],
+  { orders, attempts, events }: { orders: OrderRow[]; attempts: AttemptRow[]; events: EventRow[] },
   now: number,
 ): Promise<void> {
-  const orders = steps.map((step) => step.order);
   try {
     await insertOrders(trx, orders);
   } catch (error) {
     // The same external id was accepted by another process since we looked: look again.
     throw isDuplicate(error) ? new Retry('external id taken meanwhile') : error;
   }
-  await insertAttempts(
-    trx,
-    steps.flatMap((step) => step.new_attempts),
-  );
-  await insertEvents(trx, [...received, ...steps.flatMap((step) => step.events)]);
+  await insertAttempts(trx, attempts);
+  await insertEvents(trx, events);
   await noticesOf(trx, orders, now);
 }
 
@@ -122,11 +167,12 @@ function newOrder(engine: Engine, { storefront, request }: PlaceRequest, sku: Sk
     created_at: now,
     updated_at: now,
     completed_at: null,
+    parent_order_id: null,
   };
 }
 
 function replay(order: OrderRow, request: OrderRequest): Placed {
-  if (order.request === canonicalRequest(request)) return { order, is_replay: true, attempt: null };
+  if (order.request === canonicalRequest(request)) return { order, is_replay: true, ...NOTHING_BEGUN };
   const before = JSON.parse(order.request) as Record<string, unknown>;
   const after = JSON.parse(canonicalRequest(request)) as Record<string, unknown>;
   const fields = Object.keys(after)
@@ -152,7 +198,8 @@ function replay(order: OrderRow, request: OrderRequest): Placed {
 }
 
 /** What the catalog has against it, or null. */
-function requestFault(sku: SkuRow | undefined, request: OrderRequest, now: number): GatewayError | null {
+function requestFault(skus: ReadonlyMap<string, SkuRow>, request: OrderRequest, now: number): GatewayError | null {
+  const sku = skus.get(request.sku);
   if (!sku) {
     return new GatewayError('sku_not_found', `there is no SKU ${JSON.stringify(request.sku)}`, {
       field: 'sku',
@@ -172,7 +219,12 @@ function requestFault(sku: SkuRow | undefined, request: OrderRequest, now: numbe
       extra: { quantity_max: sku.quantity_max },
     });
   }
-  return recipientFault(sku, request) ?? priceFault(sku, request) ?? timeFault(request, now);
+  return (
+    recipientFault(sku, request) ??
+    partsFault(sku, skus, request) ??
+    priceFault(sku, request) ??
+    timeFault(request, now)
+  );
 }
 
 function recipientFault(sku: SkuRow, request: OrderRequest): GatewayError | null {

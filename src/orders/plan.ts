@@ -15,6 +15,7 @@ import {
   type Choosing,
   choose,
   hasOtherSource,
+  hasSourceNow,
   surroundingsOf,
   takesPart,
   takeTurnOf,
@@ -74,6 +75,13 @@ export async function hasNextSource(engine: Engine, trx: Trx, planning: Planning
   return hasOtherSource(engine, trx, draft);
 }
 
+/** Whether the order could be begun now: by a supplier, by a person, or from enough codes in the vault. */
+export async function couldBegin(engine: Engine, trx: Trx, order: OrderRow): Promise<boolean> {
+  const [draft] = await draftSteps(trx, [{ order, attempts: [] }]);
+  must(draft, 'one planning makes one draft');
+  return hasSourceNow(engine, trx, draft);
+}
+
 async function draftSteps(trx: Trx, plannings: readonly Planning[]): Promise<Draft[]> {
   const wanted = [...new Set(plannings.map(({ order }) => order.sku))];
   const skus = await readSkus(trx, wanted);
@@ -127,6 +135,7 @@ function planPurchase(engine: Engine, draft: Draft, best: Candidate, choice: Cho
     ...newAttempt(draft, best, now, units),
     open_order_id: draft.order.order_id,
     state: 'planned',
+    expected_cost_e4: best.cost_e4 === null ? null : best.cost_e4 * units,
     reference: referenceFor(engine.supplierFor(best.adapter).promises.reference_format, now),
     cost_ceiling_e4: costCeiling(best, { ...want, quantity: units }),
     currency: best.currency,
@@ -146,6 +155,7 @@ function queueForPerson(engine: Engine, draft: Draft, best: Candidate, choice: C
     open_order_id: draft.order.order_id,
     state: moveAttempt('planned', 'manual_queued', 'accepted'),
     cost_ceiling_e4: best.cost_e4 === null ? null : costCeiling(best, choice.want),
+    expected_cost_e4: best.cost_e4 === null ? null : best.cost_e4 * choice.want.quantity,
     currency: best.currency,
   };
   open(draft, attempt, choice, now, draft.order.deadline_at);
@@ -247,6 +257,7 @@ function newAttempt(draft: Draft, candidate: Candidate, now: number, units?: num
     supplier_reference: null,
     cost_ceiling_e4: null,
     cost_e4: null,
+    expected_cost_e4: null,
     currency: null,
     planned_at: now,
     sent_at: null,

@@ -1,17 +1,18 @@
 // What nobody is working on: orders whose owner died or whose deadline has come, and attempts whose answer is still
 // missing. Run by every process; rows are taken by compare-and-set, so that two never do the same.
+import { plainKind } from '../catalog/bundles.js';
 import { atomic } from '../db/atomic.js';
 import type { Channel } from '../suppliers/channel.js';
 import { type Engine, nextLookupAt } from './engine.js';
-import { type Fulfilment, PRIORITY, purchaseOf } from './fulfil.js';
+import { type Fulfilment, isDue, PRIORITY, purchaseOf, takeOver } from './fulfil.js';
 import { noticesOf } from './notices.js';
+import { readParts } from './parts.js';
 import { canBeAsked, mayResend, settleNow } from './settle.js';
-import type { News } from './settling.js';
+import type { News, Settled } from './settling.js';
 import { mayHaveBought, moveOrder } from './states.js';
 import {
   type AttemptRow,
   claimLookup,
-  claimOrder,
   insertEvents,
   lockOrder,
   newEvent,
@@ -45,15 +46,14 @@ export async function resumeDue(engine: Engine, fulfilment: Fulfilment): Promise
 }
 
 async function resumeOrder(engine: Engine, fulfilment: Fulfilment, order: OrderRow): Promise<boolean> {
-  const due_at = engine.now() + engine.options.lease_ms;
-  const owned = await atomic(engine.database, 'take over', async (trx) => {
-    if (!(await claimOrder(trx, order, due_at))) return null;
-    return { order_id: order.order_id, fence: order.fence + 1 };
-  });
+  const owned = await takeOver(engine, order);
   if (!owned) return false;
   engine.reach('order_resumed');
   const open = (await readAttempts(engine.database.read, order.order_id)).find((a) => a.open_order_id !== null);
-  if (open && (await settleLeftOver(engine, owned, open)) === 'waits') return true;
+  if (open && (await settleLeftOver(engine, owned, open)) === 'waits') {
+    if (order.parent_order_id !== null) await goOnWith(engine, fulfilment, order.parent_order_id);
+    return true;
+  }
   fulfilment.start(owned, PRIORITY.resumed);
   return true;
 }
@@ -122,7 +122,7 @@ export async function lookUp(engine: Engine, fulfilment: Fulfilment, attempt_id:
   if (!attempt || !mayHaveBought(attempt.state) || attempt.state === 'sent') return;
   const order = await readOrder(engine.database.read, attempt.order_id);
   // An answer that cannot be kept is not asked for: some suppliers show a code once.
-  if (!order || (await engine.vaultFault(engine.database.read, order.kind))) return;
+  if (!order || (await engine.vaultFault(engine.database.read, plainKind(order.kind)))) return;
   const channel = await engine.channels.channel(attempt.account);
   if (!canBeAsked(attempt, channel.supplier, engine.now())) return;
   const allowed_at = (attempt.sent_at ?? 0) + (channel.supplier.limits.first_lookup_after_ms ?? 0);
@@ -137,7 +137,7 @@ export async function lookUp(engine: Engine, fulfilment: Fulfilment, attempt_id:
   const news: News = { via: 'lookup', found: answer.found, transcript: answer.transcript };
   const settled = await settleNow(engine, attempt_id, news);
   engine.reach('lookup_settled');
-  if (settled?.goes_on) await goOnWith(engine, fulfilment, attempt.order_id);
+  await goOnAfter(engine, fulfilment, settled);
 }
 
 /** The first request is surely over: two of one reference at the same moment may both buy. */
@@ -149,15 +149,29 @@ function hasEnded(engine: Engine, channel: Channel, attempt: AttemptRow): boolea
 /** Beyond our deadline their side may still be at work on a request we gave up. */
 const RESEND_MARGIN_MS = 30_000;
 
-/** Takes over an order that news from elsewhere has set going again. */
+/** Goes on with what news from elsewhere has set going again: the order, or the bundle it is a part of. */
+export async function goOnAfter(engine: Engine, fulfilment: Fulfilment, settled: Settled | null): Promise<void> {
+  if (!settled) return;
+  const { order, goes_on } = settled;
+  if (goes_on || order.parent_order_id !== null) await goOnWith(engine, fulfilment, order.order_id);
+}
+
+/** Takes over the order if it is due, and the bundle it is a part of if that is. */
 export async function goOnWith(engine: Engine, fulfilment: Fulfilment, order_id: string): Promise<void> {
   const order = await readOrder(engine.database.read, order_id);
-  if (order && order.due_at !== null && order.due_at <= engine.now()) await resumeOrder(engine, fulfilment, order);
+  if (!order) return;
+  if (isDue(order, engine.now())) await resumeOrder(engine, fulfilment, order);
+  if (order.parent_order_id !== null) await goOnWith(engine, fulfilment, order.parent_order_id);
 }
 
 /** A reader asks: an answer that is missing is looked for now, unless that was done a moment ago. */
 export async function lookUpForReader(engine: Engine, fulfilment: Fulfilment, order: OrderRow): Promise<void> {
   if (order.state !== 'sourcing' && order.state !== 'held') return;
+  if (order.kind === 'bundle') {
+    const parts = (await readParts(engine.database.read, [order.order_id])).get(order.order_id) ?? [];
+    for (const part of parts) await lookUpForReader(engine, fulfilment, part);
+    return;
+  }
   const now = engine.now();
   const open = (await readAttempts(engine.database.read, order.order_id)).find((a) => a.open_order_id !== null);
   if (!open || open.next_lookup_at === null || (open.state !== 'accepted' && open.state !== 'unknown')) return;

@@ -60,6 +60,7 @@ export function tell(engine: Engine, settled: Settled, news: News): void {
     duration_ms: engine.now() - (attempt.sent_at ?? attempt.planned_at),
     order_id: order.order_id,
     cost_e4: attempt.cost_e4,
+    expected_cost_e4: attempt.expected_cost_e4,
     currency: attempt.currency,
   });
 }

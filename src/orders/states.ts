@@ -15,8 +15,12 @@ export const ORDER_EVENTS = [
   'operator_released',
   'operator_closed',
   'cancelled',
+  'part_moved',
 ] as const;
 export type OrderEvent = (typeof ORDER_EVENTS)[number];
+
+/** A bundle is never attempted: it is as its parts are, see bundle.ts. */
+const AS_ITS_PARTS = ['sourcing', 'held', 'delivered', 'partial', 'failed'] as const;
 
 /** From → event → where it may lead. Several targets: the facts of the order decide, and the caller names one. */
 export const ORDER_TABLE: Readonly<Record<OrderState, Partial<Record<OrderEvent, readonly OrderState[]>>>> = {
@@ -24,6 +28,7 @@ export const ORDER_TABLE: Readonly<Record<OrderState, Partial<Record<OrderEvent,
     attempt_planned: ['sourcing'],
     sources_exhausted: ['failed'],
     cancelled: ['cancelled'],
+    part_moved: AS_ITS_PARTS,
   },
   sourcing: {
     attempt_planned: ['sourcing'],
@@ -36,6 +41,7 @@ export const ORDER_TABLE: Readonly<Record<OrderState, Partial<Record<OrderEvent,
     attempt_refused: ['sourcing', 'failed', 'partial', 'held'],
     delivery_disputed: ['held'],
     sources_exhausted: ['partial', 'failed'],
+    part_moved: AS_ITS_PARTS,
   },
   held: {
     attempt_delivered: ['delivered', 'sourcing'],
@@ -44,6 +50,7 @@ export const ORDER_TABLE: Readonly<Record<OrderState, Partial<Record<OrderEvent,
     delivery_disputed: ['held'],
     operator_released: ['sourcing'],
     operator_closed: ['partial', 'failed'],
+    part_moved: AS_ITS_PARTS,
   },
   delivered: {},
   partial: {},

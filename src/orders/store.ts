@@ -1,6 +1,7 @@
 // All SQL on orders, attempts, their events and transcripts. A row has the columns' names and types, no mapping.
 // Locks are always taken in one sequence: order, then attempt, then account.
 import type { Knex } from 'knex';
+import type { OrderKind } from '../catalog/skus.js';
 import type { Trx } from '../db/atomic.js';
 import { insertRows } from '../db/rows.js';
 import { newId } from '../ids.js';
@@ -13,7 +14,7 @@ export interface OrderRow {
   /** The accepted request as canonical JSON: see `OrderRequest` in request.ts. */
   request: string;
   sku: string;
-  kind: 'recharge' | 'code';
+  kind: OrderKind;
   quantity: number;
   delivered_quantity: number;
   state: OrderState;
@@ -30,6 +31,8 @@ export interface OrderRow {
   created_at: number;
   updated_at: number;
   completed_at: number | null;
+  /** The bundle's order that this one is a part of; null for what a storefront ordered. */
+  parent_order_id: string | null;
 }
 
 export interface AttemptRow {
@@ -49,6 +52,8 @@ export interface AttemptRow {
   supplier_reference: string | null;
   cost_ceiling_e4: number | null;
   cost_e4: number | null;
+  /** What the offer said it would cost in all, when it was chosen. */
+  expected_cost_e4: number | null;
   currency: string | null;
   planned_at: number;
   sent_at: number | null;
@@ -104,6 +109,7 @@ const ORDER_COLUMNS = [
   'created_at',
   'updated_at',
   'completed_at',
+  'parent_order_id',
 ] as const satisfies readonly (keyof OrderRow)[];
 
 const ATTEMPT_COLUMNS = [
@@ -123,6 +129,7 @@ const ATTEMPT_COLUMNS = [
   'supplier_reference',
   'cost_ceiling_e4',
   'cost_e4',
+  'expected_cost_e4',
   'currency',
   'planned_at',
   'sent_at',
@@ -235,7 +242,17 @@ export async function updateOrder(
   const after = { ...order, ...changes, version: order.version + 1, updated_at: now };
   const { order_id: _, ...columns } = { ...changes, version: after.version, updated_at: now };
   await trx('orders').where({ order_id: order.order_id }).update(columns);
+  if (concernsBundle(order, after)) {
+    // In the part's own commit, so that no process can die between the two: whoever finds it due takes its next step.
+    await trx('orders').where({ order_id: order.parent_order_id }).whereNull('completed_at').update({ due_at: now });
+  }
   return after;
+}
+
+/** A bundle goes by its parts' ends, and by those that are held. */
+function concernsBundle(before: OrderRow, after: OrderRow): boolean {
+  if (before.parent_order_id === null || before.state === after.state) return false;
+  return after.completed_at !== null || after.state === 'held' || before.state === 'held';
 }
 
 export async function updateAttempt(trx: Trx, attempt: AttemptRow, changes: Partial<AttemptRow>): Promise<AttemptRow> {
@@ -323,19 +340,4 @@ export async function readEvents(handle: Handle, order_id: string): Promise<Even
 
 export async function readTranscripts(handle: Handle, attempt_id: string): Promise<TranscriptRow[]> {
   return (await handle('transcripts').where({ attempt_id }).orderBy('transcript_id')) as TranscriptRow[];
-}
-
-export interface HeldOrder extends OrderRow {
-  open_attempt: AttemptRow | null;
-}
-
-/** Held orders, oldest first, with the attempt a person must decide on. */
-export async function readHeld(handle: Handle, limit: number): Promise<HeldOrder[]> {
-  const orders = (await handle('orders').where({ state: 'held' }).orderBy('created_at').limit(limit)) as OrderRow[];
-  const attempts = (await handle('attempts').whereIn(
-    'open_order_id',
-    orders.map((order) => order.order_id),
-  )) as AttemptRow[];
-  const by_order = new Map(attempts.map((attempt) => [attempt.order_id, attempt]));
-  return orders.map((order) => ({ ...order, open_attempt: by_order.get(order.order_id) ?? null }));
 }

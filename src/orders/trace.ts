@@ -109,6 +109,12 @@ const EVENTS: Readonly<Record<string, Told>> = {
     text: (facts) =>
       `attempt ${facts.number} goes to ${facts.account} for ${facts.quantity} of ${facts.product}${skippedText(facts)}`,
   },
+  bundle_parts: { kind: 'decision', text: partsText },
+  part_begun: { kind: 'decision', text: (facts) => `the part ${facts.sku} begins (${facts.part})` },
+  part_withdrawn: {
+    kind: 'decision',
+    text: (facts) => `the part ${facts.sku} is not bought, for another one failed (${facts.part})`,
+  },
   sources_exhausted: { kind: 'decision', text: (facts) => `no source is left (${facts.reason})${skippedText(facts)}` },
   attempt_accepted: {
     kind: 'attempt',
@@ -167,6 +173,12 @@ function requestEntry(order: OrderRow, at: number): TraceEntry {
     deliver_before: deliver_before === null ? null : new Date(deliver_before).toISOString(),
     allow_partial,
   });
+}
+
+function partsText({ parts, no_source_for }: Facts): string {
+  const list = (parts ?? []) as { part: string; sku: string; quantity: number }[];
+  const text = list.map(({ part, sku, quantity }) => `${quantity} of ${sku} (${part})`).join(', ');
+  return no_source_for ? `${text}; nothing is bought, for ${no_source_for} has no source now` : text;
 }
 
 function skippedText({ skipped }: Facts): string {

@@ -1,6 +1,8 @@
 // An order as its storefront sees it: the row's facts in the API's words, the recipient masked, money as decimal text,
 // times in RFC 3339. Never a code, never a source, an account or a supplier's words.
 import type { Recipient } from '../../adapters/kit/contract.js';
+import type { OrderKind } from '../catalog/skus.js';
+import { must } from '../errors.js';
 import { type RefundAdvice, refundAdvice, refundableQuantity } from './notices.js';
 import { publicReason } from './reason.js';
 import { requestOf } from './request.js';
@@ -24,11 +26,13 @@ export interface OrderView {
   livemode: true;
   external_id: string;
   sku: string;
-  kind: 'recharge' | 'code';
+  kind: OrderKind;
   quantity: number;
   delivered_quantity: number;
-  /** Units proven never to be delivered. */
+  /** Units proven never to be delivered; 0 where a bundle came in part: see its parts. */
   refundable_quantity: number;
+  /** What may be given back in all: never more than what is proven not to be delivered was priced. */
+  refundable_amount: string;
   status: OrderState;
   final: boolean;
   refund_advice: RefundAdvice;
@@ -39,7 +43,9 @@ export interface OrderView {
   recipient: Recipient | null;
   allow_partial: boolean;
   metadata: Record<string, string> | null;
-  /** Null for a recharge. */
+  /** Of a bundle: what it is made of, in the order declared. Null for any other. */
+  parts: PartView[] | null;
+  /** Null where nothing of it is a code. */
   codes: { count: number; url: string } | null;
   /** By then the status has changed; null where it will not, or where a person decides. */
   next_update_by: string | null;
@@ -49,8 +55,23 @@ export interface OrderView {
   version: number;
 }
 
-/** The order object of the API. */
-export function orderView(order: OrderRow): OrderView {
+/** One part of a bundle, with what it counts for in the bundle's price. */
+export interface PartView {
+  sku: string;
+  kind: OrderKind;
+  quantity: number;
+  delivered_quantity: number;
+  refundable_quantity: number;
+  refundable_amount: string;
+  status: OrderState;
+  refund_advice: RefundAdvice;
+  reason: ReasonView | null;
+  unit_price: string;
+}
+
+/** The order object of the API; `parts` are the orders of a bundle's parts, and empty for any other. */
+export function orderView(order: OrderRow, parts: readonly OrderRow[] = []): OrderView {
+  must((order.kind === 'bundle') === parts.length > 0, 'a bundle is shown with its parts');
   const { recipient, allow_partial, metadata } = requestOf(order);
   const final = isFinal(order.state);
   return {
@@ -63,6 +84,7 @@ export function orderView(order: OrderRow): OrderView {
     quantity: order.quantity,
     delivered_quantity: order.delivered_quantity,
     refundable_quantity: refundableQuantity(order),
+    refundable_amount: decimalText(refundableAmount(order, parts)),
     status: order.state,
     final,
     refund_advice: refundAdvice(order),
@@ -73,8 +95,8 @@ export function orderView(order: OrderRow): OrderView {
     recipient: recipient && maskRecipient(recipient),
     allow_partial,
     metadata,
-    codes:
-      order.kind === 'code' ? { count: order.delivered_quantity, url: `/v1/orders/${order.order_id}/codes` } : null,
+    parts: order.kind === 'bundle' ? parts.map(partView) : null,
+    codes: codesView(order, parts),
     next_update_by: final || order.state === 'held' ? null : timeText(order.deadline_at),
     created_at: timeText(order.created_at),
     updated_at: timeText(order.updated_at),
@@ -83,9 +105,36 @@ export function orderView(order: OrderRow): OrderView {
   };
 }
 
-function totalPrice({ unit_price_e4, quantity }: OrderRow): number | bigint {
-  const total = unit_price_e4 * quantity;
-  return Number.isSafeInteger(total) ? total : BigInt(unit_price_e4) * BigInt(quantity);
+function partView(part: OrderRow): PartView {
+  return {
+    sku: part.sku,
+    kind: part.kind,
+    quantity: part.quantity,
+    delivered_quantity: part.delivered_quantity,
+    refundable_quantity: refundableQuantity(part),
+    refundable_amount: decimalText(refundableAmount(part, [])),
+    status: part.state,
+    refund_advice: refundAdvice(part),
+    reason: reasonView(part),
+    unit_price: decimalText(part.unit_price_e4),
+  };
+}
+
+function codesView(order: OrderRow, parts: readonly OrderRow[]): OrderView['codes'] {
+  const of_codes = [order, ...parts].filter(({ kind }) => kind === 'code');
+  if (of_codes.length === 0) return null;
+  const count = of_codes.reduce((sum, { delivered_quantity }) => sum + delivered_quantity, 0);
+  return { count, url: `/v1/orders/${order.order_id}/codes` };
+}
+
+function totalPrice({ unit_price_e4, quantity }: OrderRow): bigint {
+  return BigInt(unit_price_e4) * BigInt(quantity);
+}
+
+/** Of a bundle that came in part, what its missing parts count for; while any part is open, nothing. */
+function refundableAmount(order: OrderRow, parts: readonly OrderRow[]): bigint {
+  if (refundAdvice(order) === 'refund_parts') return parts.reduce((sum, part) => sum + refundableAmount(part, []), 0n);
+  return BigInt(order.unit_price_e4) * BigInt(refundableQuantity(order));
 }
 
 type ReasonFacts = readonly [message: string, fault: Fault, retryable: boolean];
@@ -97,6 +146,7 @@ export const REASON_FACTS: Readonly<Record<string, ReasonFacts>> = {
   out_of_stock: ['it is sold out', 'upstream', true],
   declined: ['the source declined it', 'upstream', true],
   recipient_invalid: ['the recipient does not exist or cannot receive it', 'customer', false],
+  bundle_stopped: ['another part of the bundle failed, so this one was not bought', 'upstream', true],
   closed_by_operator: ['a person closed it without a delivery', 'upstream', true],
 };
 const HELD: ReasonFacts = ['proof is missing, so a person decides; do not refund meanwhile', 'upstream', false];
@@ -180,6 +230,8 @@ const STOREFRONT_EVENTS: Readonly<Record<string, readonly string[]>> = {
   order_failed: ORDER_MOVED,
   order_cancelled: ORDER_MOVED,
   sources_exhausted: ['reason'],
+  part_begun: ['sku'],
+  part_withdrawn: ['sku'],
   attempt_planned: ['number', 'quantity'],
   attempt_accepted: ['number'],
   attempt_unknown: ['number'],

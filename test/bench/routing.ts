@@ -176,5 +176,6 @@ function orderOf(sku: string, now: number): OrderRow {
     created_at: now,
     updated_at: now,
     completed_at: null,
+    parent_order_id: null,
   };
 }

@@ -31,6 +31,8 @@ function row(sku: string, changes: Partial<SkuRow> = {}): SkuRow {
     face_value_e4: null,
     face_currency: null,
     stale_after_ms: null,
+    parts: null,
+    failed_part: null,
     is_enabled: 1,
     version: 1,
     created_at: 1,

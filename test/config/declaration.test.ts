@@ -68,6 +68,7 @@ describe('readDeclaration', () => {
     ).toEqual([
       ['VIDEO-MONTH', 'code', 'first', 1, 100],
       ['PHONE-50', 'recharge', 'never', 0, 1],
+      ['VIDEO-AND-PHONE', 'bundle', 'never', 0, 1],
     ]);
     expect(declaration.skus[0]?.price).toEqual({ amount: 199_000, currency: 'CNY' });
     expect(declaration.skus[1]?.recipient_rules.account?.pattern).toBe('1[3-9]\\d{9}');

@@ -128,3 +128,13 @@ describe('what is wrong is refused with its place', () => {
     expect(wrongWith(text)).toContain(problem);
   });
 });
+
+describe('a rate', () => {
+  const rate = (as_of: string) => `rates:\n  USD: { base: CNY, rate: 7.1, as_of: ${as_of} }\n`;
+  it('is of a day', () => {
+    expect(read(rate('2028-02-29')).rates[0]?.as_of).toBe(Date.UTC(2028, 1, 29));
+  });
+  it.each(['2026-02-30', '2027-02-29', '2026-13-01', '26-01-01', '2026-01-01T00:00:00Z'])('is not of %s', (day) => {
+    expect(wrongWith(rate(`"${day}"`))).toEqual(['rates.USD.as_of: is not a day']);
+  });
+});

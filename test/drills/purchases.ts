@@ -1,6 +1,9 @@
 // No double purchase: many orders against hostile suppliers, with a fault on one call in five, lost and doubled
 // callbacks, a seed for every choice. At the end each unit paid for is delivered or in stock, no reference was bought
-// twice, no order has more than one undetached purchase, and our books equal the suppliers' to the ten-thousandth.
+// twice, no order has more than one undetached purchase, and our books equal the suppliers' to the ten-thousandth. One
+// order in four is a bundle: it ends as its parts do, and what is to be given back is what was not delivered.
+import { isFinal } from '../../src/orders/states.js';
+import { decimalText } from '../../src/orders/view.js';
 import { makeWorld, type World } from '../kit/world.js';
 
 export interface PurchasesSize {
@@ -12,6 +15,7 @@ export interface PurchasesSize {
 
 export interface PurchasesFigures {
   orders: number;
+  bundles: number;
   delivered: number;
   held: number;
   failed: number;
@@ -68,6 +72,11 @@ export async function run(size: PurchasesSize): Promise<PurchasesFigures> {
     for (const sku of ['airtime', 'card', 'fast']) {
       for (const [at, account] of accounts.entries()) await world.addSource(sku, account, { priority: at });
     }
+    const rules = { account: { label: 'Phone', example: '13900001111', pattern: '1[0-9]{10}', is_required: 1 } };
+    for (const [sku, failed_part] of BUNDLES) {
+      const parts = [{ sku: 'airtime' }, { sku: failed_part === 'stop' ? 'fast' : 'card', quantity: 2 }];
+      await world.addSku(sku, { kind: 'bundle', failed_part, parts, price_e4: 300_000, recipient_rules: rules });
+    }
     let faults = 0;
     const placed: string[] = [];
     const at_once = size.at_once ?? 25;
@@ -99,10 +108,18 @@ export async function run(size: PurchasesSize): Promise<PurchasesFigures> {
   }
 }
 
+/** Bundle → what becomes of the others when a part fails. */
+const BUNDLES = [
+  ['both', 'finish'],
+  ['in-turn', 'stop'],
+] as const;
+
 async function place(world: World, random: () => number, at: number): Promise<string> {
-  const sku = ['airtime', 'card', 'fast'][Math.floor(random() * 3)]!;
-  const quantity = sku === 'airtime' ? 1 : 1 + Math.floor(random() * 4);
-  const recipient = sku === 'airtime' ? { account: `139${String(at).padStart(8, '0')}` } : null;
+  const is_bundle = random() < 0.25;
+  const of_codes = ['card', 'fast'];
+  const sku = is_bundle ? BUNDLES[Math.floor(random() * 2)]![0] : ['airtime', ...of_codes][Math.floor(random() * 3)]!;
+  const quantity = of_codes.includes(sku) ? 1 + Math.floor(random() * 4) : 1;
+  const recipient = of_codes.includes(sku) ? null : { account: `139${String(at).padStart(8, '0')}` };
   const { order } = await world.place({ sku, quantity, recipient });
   return order.order_id;
 }
@@ -133,7 +150,9 @@ interface Row {
 
 async function figures(world: World, faults: number): Promise<PurchasesFigures> {
   const read = world.database.read;
-  const orders = (await read('orders')) as Row[];
+  // Parts are counted within their bundles, but for the units they bring.
+  const all = (await read('orders')) as Row[];
+  const orders = all.filter(({ parent_order_id }) => parent_order_id === null);
   const attempts = (await read('attempts').whereNot({ account: 'vault' })) as Row[];
   const books = Object.values(world.simulators).map((simulator) => simulator.books());
   const stock = await world.gateway.vault.stock(read);
@@ -150,14 +169,38 @@ async function figures(world: World, faults: number): Promise<PurchasesFigures> 
     faults,
     attempts: attempts.length,
     units_bought: sum(books.map((each) => each.units)),
-    units_delivered: sum(orders.map((order) => Number(order.delivered_quantity))),
+    bundles: orders.filter(({ kind }) => kind === 'bundle').length,
+    units_delivered: sum(all.map((order) => (order.kind === 'bundle' ? 0 : Number(order.delivered_quantity)))),
     units_in_stock: sum(stock.map((each) => each.available + each.quarantined)),
     charged_e4: sum(books.map((each) => each.net_e4)),
     booked_e4: sum(delivered.map((attempt) => Number(attempt.cost_e4))),
     violations: [],
   };
-  result.violations = violations(result, orders, attempts, books);
+  result.violations = [...violations(result, all, attempts, books), ...(await bundleViolations(world, orders))];
   return result;
+}
+
+/** A bundle ends when all of its parts have, as they did; what is given back and what was delivered make its price. */
+async function bundleViolations(world: World, orders: readonly Row[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const { order_id, sku } of orders.filter(({ kind }) => kind === 'bundle')) {
+    const bundle = await world.order(String(order_id));
+    const parts = await world.parts(bundle.order_id);
+    const told = parts.map((part) => `${part.sku} ${part.state}`).join(', ');
+    const wrong = (sentence: string): number => found.push(`bundle ${order_id} (${bundle.state}: ${told}) ${sentence}`);
+    if (isFinal(bundle.state) !== parts.every(({ state }) => isFinal(state))) wrong('does not end with its parts');
+    if ((bundle.state === 'delivered') !== parts.every(({ state }) => state === 'delivered'))
+      wrong('is not as its parts are');
+    if ((bundle.state === 'held') !== parts.some(({ state }) => state === 'held')) wrong('hides a part that is held');
+    const first = parts.findIndex(({ state }) => state !== 'delivered');
+    const begun_after = first < 0 ? [] : parts.slice(first + 1).filter(({ attempts_count }) => attempts_count > 0);
+    if (sku === 'in-turn' && begun_after.length > 0) wrong('went on past a part that was not delivered');
+    const view = await world.gateway.orders.view(bundle);
+    const delivered = parts.reduce((total, part) => total + part.unit_price_e4 * part.delivered_quantity, 0);
+    const back = isFinal(bundle.state) ? bundle.unit_price_e4 * bundle.quantity - delivered : 0;
+    if (view.refundable_amount !== decimalText(back)) wrong(`gives back ${view.refundable_amount}`);
+  }
+  return found;
 }
 
 function violations(

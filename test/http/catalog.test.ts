@@ -43,6 +43,7 @@ test('a SKU tells its price, what a recipient must be, and whether there is stoc
     currency: 'CNY',
     stock_status: 'in_stock',
     quantity_max: 500,
+    parts: null,
     recipient: {
       account: { label: 'Phone', example: '13900001111', pattern: '1[0-9]{10}', is_required: true },
       extra: { zone: { label: 'Zone', example: 'A', values: ['A', 'B'], is_required: false } },
@@ -51,6 +52,31 @@ test('a SKU tells its price, what a recipient must be, and whether there is stoc
     updated_at: '2026-01-01T00:00:00.000Z',
   });
   expect(answer.text).not.toMatch(/acme|recharge-10|cost/);
+});
+
+test('a bundle tells what it is made of, and is there if each of its parts is', async () => {
+  const { world } = api;
+  const stock = async (sku: string) => (await api.get(`/v1/skus/${sku}`)).json.stock_status;
+  await world.addSku('with-gift', {
+    kind: 'bundle',
+    parts: [
+      { sku: 'airtime', price_e4: 60_000 },
+      { sku: 'gift', quantity: 2, price_e4: 20_000 },
+    ],
+  });
+  await world.addSku('with-card', { kind: 'bundle', parts: [{ sku: 'airtime' }, { sku: 'card' }] });
+  await world.addSku('with-gone', { kind: 'bundle', parts: [{ sku: 'airtime' }, { sku: 'gone' }] });
+  expect((await api.get('/v1/skus/with-gift')).json).toMatchObject({
+    kind: 'bundle',
+    stock_status: 'in_stock',
+    parts: [
+      { sku: 'airtime', name: 'airtime', kind: 'recharge', quantity: 1, unit_price: '6.00' },
+      { sku: 'gift', name: 'gift', kind: 'code', quantity: 2, unit_price: '2.00' },
+    ],
+  });
+  expect([await stock('with-card'), await stock('with-gone')]).toEqual(['out_of_stock', 'off_sale']);
+  expect(names((await api.get('/v1/skus?kind=bundle')).json)).toEqual(['with-card', 'with-gift', 'with-gone']);
+  await world.database.write('skus').where({ kind: 'bundle' }).delete();
 });
 
 test('an unchanged SKU is not sent again, a changed one is', async () => {

@@ -38,6 +38,8 @@ describe('placing an order', () => {
       quantity: 2,
       delivered_quantity: 2,
       refundable_quantity: 0,
+      refundable_amount: '0.00',
+      parts: null,
       status: 'delivered',
       final: true,
       refund_advice: 'none',
@@ -324,6 +326,52 @@ describe('the codes of an order', () => {
       },
       { order_id: order.id, revealed_by: 'storefront:mall', is_person: 0, codes_count: 1 },
     ]);
+  });
+
+  test('of a bundle are those of its parts, under numbers that stay whatever else arrives', async () => {
+    const { world } = api;
+    const simulator = await world.addSupplier('slow');
+    await world.addSku('key', { vault_rank: 'never' });
+    await world.addSource('key', 'slow');
+    await world.addSku('token');
+    await world.deposit('token', ['TTT-1', 'TTT-2']);
+    await world.addSku('set', { kind: 'bundle', parts: [{ sku: 'key' }, { sku: 'token' }], price_e4: 200_000 });
+    simulator.fault('accept_then_drop');
+    const { json: order } = await api.post('/v1/orders', { ...ORDER, sku: 'set', quantity: 2 });
+    await world.idle();
+    const early = await api.get(`/v1/orders/${order.id}/codes`);
+    expect(early.json).toMatchObject({
+      data: [
+        { sku: 'token', unit: 3, number: 'TTT-1' },
+        { sku: 'token', unit: 4, number: 'TTT-2' },
+      ],
+      next: null,
+    });
+    await world.runUntilRest(order.id);
+    const { json: after } = await api.get(`/v1/orders/${order.id}`);
+    expect(after).toMatchObject({
+      status: 'delivered',
+      codes: { count: 4 },
+      parts: [{ sku: 'key', status: 'delivered', delivered_quantity: 2 }, { sku: 'token' }],
+    });
+    // No id of an order that is not the storefront's stands in what it sees.
+    expect(
+      JSON.stringify(after)
+        .match(/ord_\w+/g)
+        ?.every((id) => id === order.id),
+    ).toBe(true);
+    const first = await api.get(`${after.codes.url}?limit=3`);
+    const second = await api.get(`${after.codes.url}?limit=3&cursor=${first.json.next}`);
+    const shown = [...first.json.data, ...second.json.data] as { sku: string; unit: number }[];
+    expect(shown.map(({ sku, unit }) => `${sku} ${unit}`)).toEqual(['key 1', 'key 2', 'token 3', 'token 4']);
+    const events = await api.get(`/v1/orders/${order.id}/events`);
+    expect(events.json.data.map((event: { type: string }) => event.type)).toEqual(
+      expect.arrayContaining(['order_received', 'order_sourcing', 'order_delivered']),
+    );
+    const [part] = await world.parts(order.id);
+    for (const path of ['', '/codes', '/events']) {
+      expect((await api.get(`/v1/orders/${part!.order_id}${path}`)).status).toBe(404);
+    }
   });
 
   test('come out byte for byte, in Base64 where they are no text', async () => {

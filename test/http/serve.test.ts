@@ -17,7 +17,8 @@ const ORDER = { external_id: 'S-1', sku: 'card', quantity: 1 };
 
 function failing(error: Error): Partial<HttpDeps> {
   const fail = () => Promise.reject(error);
-  return { orders: { place: fail, waitFor: fail, read: fail, list: fail, cancel: fail, events: fail } };
+  const orders = { place: fail, waitFor: fail, read: fail, list: fail, cancel: fail, events: fail };
+  return { orders: { ...orders, view: fail, views: fail, parts: fail } };
 }
 
 test('a bug of ours is told as an internal error and nothing more, and handed on to be logged', async () => {

@@ -29,6 +29,7 @@ const ROW: OrderRow = {
   created_at: 1_000,
   updated_at: 2_000,
   completed_at: 2_000,
+  parent_order_id: null,
 };
 
 test('recipients are masked by what they look like', () => {

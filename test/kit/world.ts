@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { Limits, Supplier } from '../../adapters/kit/contract.js';
 import { supplierFor as registered } from '../../adapters/register.js';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../adapters/simulator.js';
+import type { BundlePart } from '../../src/catalog/bundles.js';
 import { atomic } from '../../src/db/atomic.js';
 import type { Database } from '../../src/db/connect.js';
 import { newId } from '../../src/ids.js';
@@ -25,7 +26,10 @@ import { generateKeyFile, keyFile } from '../../vault/sources.js';
 import { openTestDatabase } from './database.js';
 
 export interface SkuOptions {
-  kind?: 'code' | 'recharge';
+  kind?: 'code' | 'recharge' | 'bundle';
+  /** Of a bundle; a part's price is what it counts for. */
+  parts?: (Pick<BundlePart, 'sku'> & Partial<BundlePart>)[];
+  failed_part?: 'finish' | 'stop';
   price_e4?: number;
   currency?: string;
   can_detach?: boolean;
@@ -76,6 +80,8 @@ export interface World {
   events(order_id: string): Promise<EventRow[]>;
   /** The numbers of the codes issued to an order, in unit order. */
   codes(order_id: string): Promise<string[]>;
+  /** The orders of a bundle's parts, in the order declared. */
+  parts(order_id: string): Promise<OrderRow[]>;
   /** Ends this process's part as a crash would: nothing is drained. A second gateway on the same database. */
   another(): Gateway;
   close(): Promise<void>;
@@ -246,6 +252,7 @@ export async function makeWorld(world_options: WorldOptions = {}): Promise<World
         const codes = await gateway.vault.reveal(trx, { order_id, by: 'storefront:mall', reason: 'test' });
         return codes.map((code) => code.number?.reveal() ?? '');
       }),
+    parts: (order_id) => gateway.orders.parts(order_id),
     another: () => build(),
     close: async () => {
       await Promise.all(gateways.map((each) => each.stop(2_000)));
@@ -303,7 +310,11 @@ function skuRow(sku: string, options: SkuOptions) {
     attempts_max: options.attempts_max ?? 5,
     deadline_ms: options.deadline_ms ?? 3_600_000,
     can_detach: options.can_detach ? 1 : 0,
-    vault_rank: options.vault_rank ?? 'first',
+    vault_rank: options.vault_rank ?? (kind === 'code' ? 'first' : 'never'),
+    parts: options.parts
+      ? JSON.stringify(options.parts.map((part) => ({ quantity: 1, price_e4: 100_000, recipient: {}, ...part })))
+      : null,
+    failed_part: kind === 'bundle' ? (options.failed_part ?? 'finish') : null,
     is_enabled: 1,
     version: 1,
   };

@@ -124,6 +124,9 @@ test('a doubt that a person settles is counted as settled by an operator, and it
     value('unknown_outcomes_resolved_total', { supplier: 'alpha', resolution: 'delivered', actor: 'operator' }),
   ).toBe(1);
   expect(value('orders_finished_total', { storefront: 'mall', kind: 'recharge', outcome: 'delivered' })).toBe(1);
+  // Nobody named the cost: it is what the offer said when it was chosen.
+  expect(await world.attempts(order.order_id)).toMatchObject([{ cost_e4: null, expected_cost_e4: 97_500 }]);
+  expect(value('purchase_cost_amount_total', { supplier: 'alpha', kind: 'recharge' })).toBe(9.75);
 });
 
 test('the vault’s acts count when they are committed, and a transaction that is undone counts nothing', async () => {

@@ -19,7 +19,7 @@ const SETTLED_WITHIN_MS = 30_000;
 /** Where to kill, in order: each process of the chain dies at its phase; the one after the last lives. */
 interface Kill {
   at: Phase[];
-  sku: 'airtime' | 'card' | 'prepared';
+  sku: 'airtime' | 'card' | 'prepared' | 'bundle';
   /** What supplier `a` does to the first call. */
   fault?: string;
 }
@@ -42,6 +42,11 @@ const KILLS: Kill[] = [
   { at: ['lookup_claimed'], sku: 'airtime', fault: 'accept_then_drop' },
   { at: ['lookup_answered'], sku: 'card', fault: 'accept_then_drop' },
   { at: ['lookup_settled'], sku: 'airtime', fault: 'accept_then_drop' },
+  { at: ['order_accepted'], sku: 'bundle' },
+  // Of two parts that are bought one after the other: when the first has ended, and when the second was begun.
+  { at: ['part_settled'], sku: 'bundle' },
+  { at: ['bundle_moved'], sku: 'bundle' },
+  { at: ['attempt_sent', 'bundle_moved', 'attempt_sent', 'part_settled'], sku: 'bundle' },
   { at: ['attempt_sent', 'order_resumed'], sku: 'airtime' },
   { at: ['attempt_sent', 'order_resumed', 'lookup_answered'], sku: 'card' },
 ];
@@ -61,6 +66,13 @@ beforeEach(async () => {
     await world.addSource(sku, 'a', { priority: 1 });
     await world.addSource(sku, 'b', { priority: 2 });
   }
+  await world.addSku('bundle', {
+    kind: 'bundle',
+    failed_part: 'stop',
+    parts: [{ sku: 'airtime' }, { sku: 'card' }],
+    price_e4: 200_000,
+    recipient_rules: { account: { label: 'Phone', example: '13900001111', is_required: 1 } },
+  });
 });
 afterEach(async () => {
   for (const child of children) child.kill('SIGKILL');
@@ -96,7 +108,7 @@ describe.each(KILLS)('killed at $at with $sku $fault', ({ at, sku, fault }) => {
     const order = await untilFinal();
     expect(Date.now() - restarted_at).toBeLessThan(SETTLED_WITHIN_MS);
     expect(order).toMatchObject({ state: 'delivered', delivered_quantity: 2 });
-    await expectOnePurchase(sku);
+    await expectOnePurchase(sku, sku === 'bundle' ? 2 : 1);
   });
 });
 
@@ -164,16 +176,17 @@ async function deliverWhenAccepted(): Promise<void> {
   world.simulators.a!.deliver(attempt.reference);
 }
 
-async function expectOnePurchase(sku: string): Promise<void> {
+/** One of each part; whatever is not a bundle is a single part. */
+async function expectOnePurchase(sku: string, parts: number): Promise<void> {
   const books = Object.values(world.simulators).map((simulator) => simulator.books());
-  expect(books.reduce((sum, each) => sum + each.orders, 0)).toBe(1);
-  expect(books.reduce((sum, each) => sum + each.units, 0)).toBe(2);
+  expect(books.reduce((sum, each) => sum + each.orders, 0)).toBe(parts);
+  expect(books.reduce((sum, each) => sum + each.units, 0)).toBe(parts * 2);
   const charged = books.reduce((sum, each) => sum + each.net_e4, 0);
   const attempts = await world.database.read('attempts').where({ state: 'delivered' });
-  expect(attempts).toHaveLength(1);
-  expect(attempts[0].cost_e4).toBe(charged);
+  expect(attempts).toHaveLength(parts);
+  expect(attempts.reduce((sum: number, { cost_e4 }: { cost_e4: number }) => sum + cost_e4, 0)).toBe(charged);
   const issued = await world.database.read('issues').count({ n: '*' }).first();
-  expect(Number(issued!.n)).toBe(sku === 'card' ? 2 : 0);
+  expect(Number(issued!.n)).toBe(sku === 'card' || sku === 'bundle' ? 2 : 0);
 }
 
 function freePort(): Promise<number> {

@@ -41,7 +41,22 @@ held attempt_refused held
 held delivery_disputed held
 held operator_released sourcing
 held operator_closed partial
-held operator_closed failed`;
+held operator_closed failed
+received part_moved sourcing
+received part_moved held
+received part_moved delivered
+received part_moved partial
+received part_moved failed
+sourcing part_moved sourcing
+sourcing part_moved held
+sourcing part_moved delivered
+sourcing part_moved partial
+sourcing part_moved failed
+held part_moved sourcing
+held part_moved held
+held part_moved delivered
+held part_moved partial
+held part_moved failed`;
 
 const ATTEMPT_MOVES = `
 planned send_marked sent

@@ -6,6 +6,7 @@ import * as vault from './0002_vault.js';
 import * as vaultControl from './0003_vault_control.js';
 import * as catalog from './0010_catalog.js';
 import * as routing from './0020_routing.js';
+import * as bundles from './0030_bundles.js';
 
 const MIGRATIONS: { name: string; up: (knex: Knex) => Promise<void> }[] = [
   { name: '0001_spine', up: spine.up },
@@ -13,6 +14,7 @@ const MIGRATIONS: { name: string; up: (knex: Knex) => Promise<void> }[] = [
   { name: '0003_vault_control', up: vaultControl.up },
   { name: '0010_catalog', up: catalog.up },
   { name: '0020_routing', up: routing.up },
+  { name: '0030_bundles', up: bundles.up },
 ];
 
 /** Brings the schema to the newest version and returns the names it applied. Safe to call from several processes. */
