@@ -132,7 +132,7 @@ export const digiflazz: Supplier = {
         supplier_reference: read.maybeTextAt(data, 'trx_id') ?? null,
         outcome: orderOutcome(data, 'code'),
         trust: 'authenticated',
-        acknowledge: say.acknowledge('ok'),
+        acknowledge: say.RECEIVED,
       };
     });
   },

@@ -8,7 +8,7 @@
 // - Callbacks are signed over JSON text of their lists, as PHP writes it, with the numbers exactly as received.
 // - A callback is repeated for 75 minutes and they do not say whether it is stamped anew, so no age is refused.
 import type { Code, Desk, Offer, Outcome, Purchase, Recipient, Supplier, Wire } from './kit/contract.js';
-import { byRefusal, byStatus, code, each, orUnreadable, rejected, saidNo, unanswered } from './kit/outcomes.js';
+import * as say from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { postJson } from './kit/sending.js';
 import { type Fields, fieldText, joinFields, md5, sameHex } from './kit/signing.js';
@@ -16,7 +16,6 @@ import { type Fields, fieldText, joinFields, md5, sameHex } from './kit/signing.
 const OK = '1';
 const NO_ORDER = '1301';
 const PAGE_SIZE = 50;
-const RECEIVED = { status: 200, body: 'ok', content_type: 'text/plain; charset=utf-8' };
 const JSON_TYPE = { 'content-type': 'application/json;charset=utf-8' };
 /** Their `attachtype` of a field is its place in this list, from 1; an extra field may also be named by its number. */
 const ATTACH_TYPES = (
@@ -54,21 +53,21 @@ export const kakayun: Supplier = {
     reversible: true,
   },
   statuses: {
-    ...each(['0', '1', '2', '3'], 'accepted'),
-    ...each(['1 with cards', '5'], 'delivered'),
-    ...each(['2 refused', '4'], { refused: 'declined' }),
-    ...each(['4 part refunded', '5 refunded'], 'unknown'),
+    ...say.each(['0', '1', '2', '3'], 'accepted'),
+    ...say.each(['1 with cards', '5'], 'delivered'),
+    ...say.each(['2 refused', '4'], { refused: 'declined' }),
+    ...say.each(['4 part refunded', '5 refunded'], 'unknown'),
   },
   refusals: {
     '-1': 'declined',
-    ...each([401, 402, 403, 1000, 1001, 1002], 'credentials'),
+    ...say.each([401, 402, 403, 1000, 1001, 1002], 'credentials'),
     '404': 'busy',
     '1205': 'duplicate',
-    ...each([1206, 1207, 1209, 1214], 'sku_unknown'),
-    ...each([1208, 1211, 1212], 'recipient_invalid'),
+    ...say.each([1206, 1207, 1209, 1214], 'sku_unknown'),
+    ...say.each([1208, 1211, 1212], 'recipient_invalid'),
     '1210': 'cost_changed',
     '1213': 'float_low',
-    ...each([1200, 1201, 1202, 1203, 1204, 1300, 1301, 1400, 1401], 'request_invalid'),
+    ...say.each([1200, 1201, 1202, 1203, 1204, 1300, 1301, 1400, 1401], 'request_invalid'),
     '9999': null,
   },
 
@@ -78,8 +77,8 @@ export const kakayun: Supplier = {
     const reply = await call(wire, '/order/create', orderFields(purchase, wire), true);
     const word = read.textAt(reply, 'code');
     const message = read.maybeTextAt(reply, 'msg');
-    if (word !== OK) return byRefusal(kakayun, word, { message });
-    return byStatus(kakayun, '0', { supplier_reference: read.maybeTextAt(reply, 'data.orderno'), message });
+    if (word !== OK) return say.byRefusal(kakayun, word, { message });
+    return say.byStatus(kakayun, '0', { supplier_reference: read.maybeTextAt(reply, 'data.orderno'), message });
   },
 
   async lookup(purchase, wire) {
@@ -87,7 +86,7 @@ export const kakayun: Supplier = {
     const word = read.textAt(reply, 'code');
     const message = read.maybeTextAt(reply, 'msg') ?? word;
     if (word === NO_ORDER) return { outcome: 'absent', message };
-    if (word !== OK) return unanswered(message);
+    if (word !== OK) return say.unanswered(message);
     return orderOutcome(read.objectAt(reply, 'data'), wire);
   },
 
@@ -106,18 +105,19 @@ export const kakayun: Supplier = {
   },
 
   readCallback(message, desk) {
-    return orUnreadable(() => {
+    return say.orUnreadable(() => {
       const body = read.objectAt(read.parseJson(read.bodyText(message.body)), '');
       if (!sameHex(read.maybeTextAt(body, 'sign'), signature(desk, body))) {
-        return rejected('signature', 'the sign field does not fit the key of this account');
+        return say.rejected('signature', 'the sign field does not fit the key of this account');
       }
+      if (read.at(body, 'orderno') === undefined) return say.offerNotice([read.textAt(body, 'goodsid')]);
       return {
         reference: read.maybeTextAt(body, 'usorderno') ?? null,
         supplier_reference: read.textAt(body, 'orderno'),
         outcome: orderOutcome(body, desk),
         // Kinds 2 and 3, verification and logistics, are reserved: what their status speaks of is not established.
         trust: ['0', '1'].includes(read.maybeTextAt(body, 'push_type') ?? '0') ? 'authenticated' : 'hint',
-        acknowledge: RECEIVED,
+        acknowledge: say.RECEIVED,
       };
     });
   },
@@ -168,7 +168,7 @@ function signedText(value: unknown): unknown {
 
 function expectOk(reply: unknown): void {
   const word = read.textAt(reply, 'code');
-  if (word !== OK) throw saidNo(kakayun, word, read.maybeTextAt(reply, 'msg'));
+  if (word !== OK) throw say.saidNo(kakayun, word, read.maybeTextAt(reply, 'msg'));
 }
 
 function orderOutcome(order: unknown, desk: Desk): Outcome {
@@ -188,20 +188,20 @@ function orderOutcome(order: unknown, desk: Desk): Outcome {
   if (status === '2' && desk.option('unpaid') === 'refused') word = '2 refused';
   if (status === '4' && refund === '2') word = '4 part refunded';
   if (status === '5' && refund !== '0') word = '5 refunded';
-  const outcome = byStatus(kakayun, word, told, () => (codes.length > 0 ? { codes } : receipt ? { receipt } : {}));
+  const outcome = say.byStatus(kakayun, word, told, () => (codes.length > 0 ? { codes } : receipt ? { receipt } : {}));
   return outcome.outcome === 'unknown' && codes.length > 0 ? { ...outcome, codes } : outcome;
 }
 
 // `cards` came in September 2025; before it, and where it says nothing, there is only the free text.
 function codesOf(order: unknown): Code[] {
   const cards = read.itemsAt(order, 'cards').map((card) =>
-    code({
+    say.code({
       number: read.maybeTextAt(card, 'card_no'),
       pin: read.maybeTextAt(card, 'card_pwd'),
       expires_at: read.expiryOf(read.maybeTextAt(card, 'card_expire_at'), '+08:00'),
     }),
   );
-  const texts = read.itemsAt(order, 'cardlist').map((text) => code({ pin: read.maybeTextAt(text, '') }));
+  const texts = read.itemsAt(order, 'cardlist').map((text) => say.code({ pin: read.maybeTextAt(text, '') }));
   const are_told = cards.length > 0 && cards.every(({ number, pin }) => number ?? pin);
   return are_told || texts.length === 0 ? cards : texts;
 }

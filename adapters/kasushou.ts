@@ -8,8 +8,8 @@
 // - Requests are signed with `/` as it is, callbacks with `\/`. The second is read from their sample code and has met no
 //   real message, so a callback signed the first way is theirs, too.
 // - A refunded order (5) may still list its codes.
-import type { Desk, Message, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
-import { acknowledge, byRefusal, byStatus, code, orUnreadable, rejected, saidNo, unanswered } from './kit/outcomes.js';
+import type { Desk, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
+import * as say from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { postJson } from './kit/sending.js';
 import { compactJson, type Fields, fieldText, sameHex, sha1 } from './kit/signing.js';
@@ -66,20 +66,20 @@ export const kasushou: Supplier = {
     const reply = await call(wire, '/api/v1/order/buy', orderFields(purchase, wire), true);
     const word = wordOf(reply);
     const message = read.maybeTextAt(reply, 'msg');
-    if (word !== OK) return byRefusal(kasushou, word, { message });
+    if (word !== OK) return say.byRefusal(kasushou, word, { message });
     const order = read.objectAt(reply, 'data');
-    return byStatus(kasushou, TAKEN, { ...toldOf(order), message });
+    return say.byStatus(kasushou, TAKEN, { ...toldOf(order), message });
   },
 
   async lookup(purchase, wire) {
     const asked = { day: 0, external_orderno: purchase.reference, ordersn: '' };
     const reply = await call(wire, '/api/v1/order/info', asked);
-    if (wordOf(reply) !== OK) return unanswered(read.maybeTextAt(reply, 'msg') ?? wordOf(reply));
-    if (read.at(reply, 'data') === undefined) return unanswered('they answered without data');
+    if (wordOf(reply) !== OK) return say.unanswered(read.maybeTextAt(reply, 'msg') ?? wordOf(reply));
+    if (read.at(reply, 'data') === undefined) return say.unanswered('they answered without data');
     const orders = read.itemsAt(reply, 'data');
     const ours = orders.find((order) => read.maybeTextAt(order, 'external_orderno') === purchase.reference);
     if (orders.length === 0) return { outcome: 'absent', message: 'they list no such order' };
-    if (!ours && orders.length > 1) return unanswered('they answered about other orders');
+    if (!ours && orders.length > 1) return say.unanswered('they answered about other orders');
     return orderOutcome(ours ?? orders[0]);
   },
 
@@ -99,17 +99,18 @@ export const kasushou: Supplier = {
   },
 
   readCallback(message, desk) {
-    return orUnreadable(() => {
-      const fields = fieldsOf(message);
+    return say.orUnreadable(() => {
+      const fields = say.fieldsOf(message);
       if (!isSigned(fields, desk))
-        return rejected('signature', 'the sign field does not fit the apikey of this account');
+        return say.rejected('signature', 'the sign field does not fit the apikey of this account');
+      if (isGoods(fields)) return say.offerNotice([read.textAt(fields, 'id')]);
       const has_codes = !['', '[]'].includes(fieldText(fields.card_list));
       return {
         reference: read.maybeTextAt(fields, 'external_orderno') ?? null,
         supplier_reference: read.textAt(fields, 'ordersn'),
         outcome: orderOutcome({ ...fields, card_list: undefined }),
         trust: has_codes ? 'hint' : 'authenticated',
-        acknowledge: acknowledge('ok'),
+        acknowledge: say.RECEIVED,
       };
     });
   },
@@ -144,9 +145,15 @@ async function call(wire: Wire, url: string, fields: Fields, buys = false): Prom
   return read.readJson(await postJson(wire, url, body, { headers, buys }));
 }
 
+// Of news of goods only the id and the time are signed.
+function isGoods(fields: Fields): boolean {
+  return fields.ordersn === undefined && fields.id !== undefined;
+}
+
 function isSigned(fields: Fields, desk: Desk): boolean {
   const time = read.textAt(fields, 'time');
-  const signed = Object.entries(fields).filter(([name]) => !UNSIGNED.includes(name));
+  const is_signed = (name: string) => (isGoods(fields) ? ['id', 'time'].includes(name) : !UNSIGNED.includes(name));
+  const signed = Object.entries(fields).filter(([name]) => is_signed(name));
   // They speak of texts only; a JSON message may hold numbers, and what was signed then is not said.
   const texts = signed.map(([name, value]) => [name, value === null ? value : fieldText(value)]);
   return [signed, texts].some((pairs) =>
@@ -159,12 +166,6 @@ function isSigned(fields: Fields, desk: Desk): boolean {
 
 // ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// Which of the two they send is not stated.
-function fieldsOf(message: Message): Fields {
-  const text = read.bodyText(message.body);
-  return text.trimStart().startsWith('{') ? read.objectAt(read.parseJson(text), '') : read.parseForm(text);
-}
-
 function wordOf(reply: unknown): string {
   const word = read.textAt(reply, 'code');
   return word === '400' && /重复|已存在/.test(read.maybeTextAt(reply, 'msg') ?? '') ? '400, a repeat' : word;
@@ -172,7 +173,7 @@ function wordOf(reply: unknown): string {
 
 function expectOk(reply: unknown): void {
   const word = wordOf(reply);
-  if (word !== OK) throw saidNo(kasushou, word, read.maybeTextAt(reply, 'msg'));
+  if (word !== OK) throw say.saidNo(kasushou, word, read.maybeTextAt(reply, 'msg'));
 }
 
 function toldOf(order: unknown) {
@@ -188,7 +189,7 @@ function orderOutcome(order: unknown): Outcome {
   const back = read.maybeMoneyAt(order, 'has_back_money', kasushou.money);
   const is_whole = told.cost !== undefined && told.cost.amount_e4 > 0 && told.cost.amount_e4 === back?.amount_e4;
   const codes = read.itemsAt(order, 'card_list').map((card) =>
-    code({
+    say.code({
       number: read.maybeTextAt(card, 'card_no'),
       pin: read.maybeTextAt(card, 'card_password'),
       expires_at: read.expiryOf(read.maybeTextAt(card, 'end_time'), '+08:00'),
@@ -196,7 +197,7 @@ function orderOutcome(order: unknown): Outcome {
   );
   const message = codes.length > 0 ? undefined : read.maybeTextAt(order, 'recharge_hints');
   const word = status === '5' && is_whole ? '5 in full' : status;
-  return byStatus(kasushou, word, { ...told, message }, () => (codes.length > 0 ? { codes } : {}));
+  return say.byStatus(kasushou, word, { ...told, message }, () => (codes.length > 0 ? { codes } : {}));
 }
 
 function offerOf(row: unknown): Offer {

@@ -10,13 +10,12 @@
 import type { Desk, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
 import { Unreadable } from './kit/contract.js';
 import { aesDecrypt } from './kit/legacy.js';
-import { byRefusal, byStatus, code, each, known, orUnreadable, rejected, saidNo, unanswered } from './kit/outcomes.js';
+import * as say from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { compactJson, md5, sameHex } from './kit/signing.js';
 
 const VERSION = '3.0';
 const OK = '1000';
-const RECEIVED = { status: 200, body: 'ok', content_type: 'text/plain; charset=utf-8' };
 const DONE = '3';
 /** Only these cards are as good as new; the others are voided, used, or being voided. */
 const CARD_UNUSED = ['0', '1'];
@@ -49,11 +48,11 @@ export const kayixin: Supplier = {
     reversible: true,
   },
   statuses: {
-    ...each(['1', '2', '7', '8'], 'accepted'),
-    ...each(['3', '9'], 'delivered'),
-    ...each(['4', '5 in full'], { refused: 'declined' }),
+    ...say.each(['1', '2', '7', '8'], 'accepted'),
+    ...say.each(['3', '9'], 'delivered'),
+    ...say.each(['4', '5 in full'], { refused: 'declined' }),
     // 0 is unpaid, which an API order never is; 5 is refunded in part or not at all; 6 was "abnormal" in the old API.
-    ...each(['0', '5', '6'], 'unknown'),
+    ...say.each(['0', '5', '6'], 'unknown'),
   },
   refusals: { 'not 1000': 'declined', 'not 1000, a repeat': 'duplicate' },
 
@@ -62,11 +61,11 @@ export const kayixin: Supplier = {
   async place(purchase, wire) {
     const reply = await call(wire, '/api/v3/order/create', compactJson(orderFields(purchase, wire)), true);
     const message = read.maybeTextAt(reply, 'msg');
-    if (!isOk(reply)) return byRefusal(kayixin, wordOf(message), { message });
+    if (!isOk(reply)) return say.byRefusal(kayixin, wordOf(message), { message });
     const supplier_reference = read.textAt(reply, 'data.orderNumber');
     const cards = read.itemsAt(reply, 'data.cards');
-    if (cards.length === 0) return { outcome: 'accepted', ...known({ supplier_reference, message }) };
-    return withCards(byStatus(kayixin, DONE, { supplier_reference }), cards);
+    if (cards.length === 0) return { outcome: 'accepted', ...say.known({ supplier_reference, message }) };
+    return withCards(say.byStatus(kayixin, DONE, { supplier_reference }), cards);
   },
 
   // Two orders may carry one outerNumber, so their own number is asked for as soon as it is known.
@@ -74,7 +73,7 @@ export const kayixin: Supplier = {
     const orderNumber = purchase.supplier_reference ?? '';
     const outerNumber = orderNumber === '' ? purchase.reference : '';
     const reply = await call(wire, '/api/v3/order/getDetail', compactJson({ orderNumber, outerNumber }));
-    if (!isOk(reply)) return unanswered(read.maybeTextAt(reply, 'msg') ?? read.textAt(reply, 'code'));
+    if (!isOk(reply)) return say.unanswered(read.maybeTextAt(reply, 'msg') ?? read.textAt(reply, 'code'));
     const order = read.objectAt(reply, 'data');
     return withCards(orderOutcome(order), read.itemsAt(order, 'cards'));
   },
@@ -96,18 +95,19 @@ export const kayixin: Supplier = {
   },
 
   readCallback({ headers, body }, desk) {
-    return orUnreadable(() => {
+    return say.orUnreadable(() => {
       const stamp = headers['x-timestamp'] ?? '';
       if (!/^\d{10}(\d{3})?$/.test(stamp) || !sameHex(headers['x-signature'], signature(desk, stamp, body))) {
-        return rejected('signature', 'the X-Signature header does not fit the secret of this account');
+        return say.rejected('signature', 'the X-Signature header does not fit the secret of this account');
       }
       const order = read.objectAt(read.parseJson(read.bodyText(body)), '');
+      if (read.at(order, 'orderNumber') === undefined) return say.offerNotice([read.textAt(order, 'goodsId')]);
       return {
         reference: read.maybeTextAt(order, 'outerNumber') ?? null,
         supplier_reference: read.textAt(order, 'orderNumber'),
         outcome: withSealedCards(orderOutcome(order), read.maybeTextAt(order, 'cards'), desk),
         trust: 'authenticated',
-        acknowledge: RECEIVED,
+        acknowledge: say.RECEIVED,
       };
     });
   },
@@ -160,7 +160,7 @@ function isOk(reply: unknown): boolean {
 
 function expectOk(reply: unknown): void {
   const message = read.maybeTextAt(reply, 'msg');
-  if (!isOk(reply)) throw saidNo(kayixin, wordOf(message), message);
+  if (!isOk(reply)) throw say.saidNo(kayixin, wordOf(message), message);
 }
 
 function wordOf(message = ''): string {
@@ -174,7 +174,7 @@ function orderOutcome(order: unknown): Outcome {
   const is_whole = cost !== undefined && cost.amount_e4 > 0 && cost.amount_e4 === refund?.amount_e4;
   const supplier_reference = read.maybeTextAt(order, 'orderNumber');
   const told = { supplier_reference, cost, message: read.maybeTextAt(order, 'result') };
-  return byStatus(kayixin, status === '5' && is_whole ? '5 in full' : status, told);
+  return say.byStatus(kayixin, status === '5' && is_whole ? '5 in full' : status, told);
 }
 
 // Cards of an order that is not done are not delivered; of one that is in doubt they are kept.
@@ -182,11 +182,11 @@ function withCards(outcome: Outcome, cards: readonly unknown[]): Outcome {
   if (cards.length === 0 || (outcome.outcome !== 'delivered' && outcome.outcome !== 'unknown')) return outcome;
   const { message: _, ...told } = outcome;
   const codes = cards.map((card) =>
-    code({ number: read.maybeTextAt(card, 'cardNo'), pin: read.maybeTextAt(card, 'cardPwd') }),
+    say.code({ number: read.maybeTextAt(card, 'cardNo'), pin: read.maybeTextAt(card, 'cardPwd') }),
   );
   const are_good = cards.every((card) => CARD_UNUSED.includes(read.maybeTextAt(card, 'status') ?? '0'));
   if (are_good) return { ...told, codes };
-  const doubtful = known({ ...told, message: 'a card is used or void' });
+  const doubtful = say.known({ ...told, message: 'a card is used or void' });
   return { outcome: 'unknown', doubt: 'supplier_said', ...doubtful, codes };
 }
 
@@ -199,7 +199,7 @@ function withSealedCards(outcome: Outcome, sealed: string | undefined, desk: Des
   } catch {
     if (outcome.outcome !== 'delivered') return outcome;
     const told = { ...outcome, message: 'the cards do not open with the appSecret of this account' };
-    return { outcome: 'unknown', doubt: 'codes_missing', ...known(told), codes: [code({ pin: sealed })] };
+    return { outcome: 'unknown', doubt: 'codes_missing', ...say.known(told), codes: [say.code({ pin: sealed })] };
   }
 }
 

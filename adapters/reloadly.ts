@@ -131,7 +131,7 @@ export const reloadly: Supplier = {
         supplier_reference: read.maybeTextAt(event, 'data.transactionId') ?? null,
         outcome: is_unread ? { outcome: 'accepted' } : say.byStatus(reloadly, status, {}),
         trust: 'hint',
-        acknowledge: say.acknowledge('ok'),
+        acknowledge: say.RECEIVED,
       };
     });
   },

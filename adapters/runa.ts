@@ -108,12 +108,12 @@ export const runa: Supplier = {
       const signature = standardWebhook(desk.credential('webhook_secret'), id, stamp, body);
       const is_signed = headers['svix-signature']?.split(' ').some((one) => sameText(one, signature));
       if (!is_signed) return say.rejected('signature', 'no signature fits the webhook secret of this account');
-      const is_fresh = Math.abs(desk.now - Number(stamp) * 1000) <= STALE_MS;
-      if (!is_fresh) return say.rejected('stale', 'the timestamp is too far from our clock');
+      if (!(Math.abs(desk.now - Number(stamp) * 1000) <= STALE_MS)) return say.rejected('stale', 'far from our clock');
       const order = read.parseJson(read.bodyText(body));
-      const supplier_reference = read.maybeTextAt(order, 'id');
-      // News of a product is about no order, and wants to be received all the same.
-      if (!supplier_reference) return say.rejected('unreadable', 'no order in it', say.acknowledge('ok'));
+      const [supplier_reference, product] = ['id', 'product_code'].map((name) => read.maybeTextAt(order, name));
+      if (product) return say.offerNotice([product]);
+      // What is about no order wants to be received all the same.
+      if (!supplier_reference) return say.rejected('unreadable', 'no order in it', say.RECEIVED);
       const outcome = say.byStatus(runa, read.textAt(order, 'status'), { supplier_reference, cost: costOf(order) });
       return {
         reference: read.maybeTextAt(order, 'description') ?? null,
@@ -121,7 +121,7 @@ export const runa: Supplier = {
         // The codes are still to be revealed.
         outcome: outcome.outcome === 'delivered' ? { ...outcome, outcome: 'accepted' } : outcome,
         trust: 'authenticated',
-        acknowledge: say.acknowledge('ok'),
+        acknowledge: say.RECEIVED,
       };
     });
   },

@@ -15,7 +15,17 @@ import type {
   Wire,
 } from './kit/contract.js';
 import { signedHeaders } from './kit/counter.js';
-import { acknowledge, byRefusal, byStatus, code, orUnreadable, rejected, saidNo, unanswered } from './kit/outcomes.js';
+import {
+  acknowledge,
+  byRefusal,
+  byStatus,
+  code,
+  offerNotice,
+  orUnreadable,
+  rejected,
+  saidNo,
+  unanswered,
+} from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { compactJson, sameText } from './kit/signing.js';
 
@@ -113,7 +123,10 @@ export const simulated: Supplier = {
       if (!(Math.abs(desk.now - Number(message.headers['x-sim-time'])) <= STALE_MS)) {
         return rejected('stale', 'the time is too far from our clock', REFUSED);
       }
-      const order = read.objectAt(read.parseJson(read.bodyText(message.body)), 'order');
+      const told = read.parseJson(read.bodyText(message.body));
+      const products = read.itemsAt(told, 'products').map((product) => read.textAt(product, ''));
+      if (products.length > 0) return offerNotice(products, RECEIVED);
+      const order = read.objectAt(told, 'order');
       return {
         reference: read.textAt(order, 'reference'),
         supplier_reference: read.textAt(order, 'order_id'),

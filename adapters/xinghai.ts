@@ -11,7 +11,7 @@
 //   cost of an order is not guarded.
 import type { Code, Desk, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
 import { aesDecrypt } from './kit/legacy.js';
-import { byRefusal, byStatus, code, known, orUnreadable, rejected, saidNo, unanswered } from './kit/outcomes.js';
+import * as say from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { postForm } from './kit/sending.js';
 import { type Fields, joinFields, md5, sameHex, sameText } from './kit/signing.js';
@@ -20,7 +20,6 @@ const OK = '00';
 const PROCESSING = '1';
 const DONE = '2';
 const ZONE = '+08:00';
-const RECEIVED = { status: 200, body: 'ok', content_type: 'text/plain; charset=utf-8' };
 const DEADLINE_MS = 30_000;
 /** A recharge that names one of these, or the account type `phone`, goes to the endpoint for phones. */
 const PHONE_FIELDS = ['isp', 'provinceCode', 'provinceName', 'timeout'];
@@ -73,10 +72,10 @@ export const xinghai: Supplier = {
     const reply = await call(wire, url, fields, true);
     const word = read.textAt(reply, 'code');
     const message = read.maybeTextAt(reply, 'msg');
-    if (word === '-16') return { outcome: 'unknown', doubt: 'duplicate', ...known({ message }) };
+    if (word === '-16') return { outcome: 'unknown', doubt: 'duplicate', ...say.known({ message }) };
     // They call -21 a failure of codes only.
     const refusal = word === '-21' && purchase.kind !== 'code' ? '-21 of a recharge' : word;
-    if (word !== OK) return byRefusal(xinghai, refusal, { message });
+    if (word !== OK) return say.byRefusal(xinghai, refusal, { message });
     const orderStatus = cardsOf(reply).length > 0 ? DONE : PROCESSING;
     return orderOutcome({ ...read.objectAt(reply, ''), orderStatus }, wire);
   },
@@ -84,7 +83,7 @@ export const xinghai: Supplier = {
   async lookup(purchase, wire) {
     const reply = await call(wire, '/api/order/query', { outOrderId: purchase.reference });
     const word = read.textAt(reply, 'code');
-    if (word !== OK) return unanswered(read.maybeTextAt(reply, 'msg') ?? word);
+    if (word !== OK) return say.unanswered(read.maybeTextAt(reply, 'msg') ?? word);
     if (read.textAt(reply, 'orderStatus') === '4') return { outcome: 'absent', message: 'orderStatus 4, not found' };
     return orderOutcome(reply, wire);
   },
@@ -102,19 +101,19 @@ export const xinghai: Supplier = {
   },
 
   readCallback(message, desk) {
-    return orUnreadable(() => {
+    return say.orUnreadable(() => {
       const fields = read.parseForm(read.bodyText(message.body));
       const is_signed = sameHex(fields.sign, signature(desk, fields));
       const has_cards = Object.keys(fields).some((name) => name.startsWith('cardData'));
       if (!is_signed && !(has_cards && sameText(fields.appId, desk.credential('appId')))) {
-        return rejected('signature', 'the sign field does not fit the secret of this account');
+        return say.rejected('signature', 'the sign field does not fit the secret of this account');
       }
       return {
         reference: read.textAt(fields, 'outOrderId'),
         supplier_reference: read.textAt(fields, 'orderId'),
         outcome: orderOutcome(is_signed ? fields : { ...fields, cardData: undefined }, desk),
         trust: is_signed ? 'authenticated' : 'hint',
-        acknowledge: RECEIVED,
+        acknowledge: say.RECEIVED,
       };
     });
   },
@@ -160,7 +159,7 @@ function signature(desk: Desk, fields: Fields): string {
 
 function expectOk(reply: unknown): void {
   const word = read.textAt(reply, 'code');
-  if (word !== OK) throw saidNo(xinghai, word, read.maybeTextAt(reply, 'msg'));
+  if (word !== OK) throw say.saidNo(xinghai, word, read.maybeTextAt(reply, 'msg'));
 }
 
 function orderOutcome(order: unknown, desk: Desk): Outcome {
@@ -173,9 +172,9 @@ function orderOutcome(order: unknown, desk: Desk): Outcome {
     message: codes.length > 0 ? undefined : read.firstTextAt(order, ['orderDesc', 'msg']),
   };
   const goods = codes.length > 0 ? { codes } : receipt ? { receipt } : {};
-  const outcome = byStatus(xinghai, read.textAt(order, 'orderStatus'), told, () => goods);
+  const outcome = say.byStatus(xinghai, read.textAt(order, 'orderStatus'), told, () => goods);
   if (outcome.outcome !== 'delivered' || cards.every(({ is_open }) => is_open)) return outcome;
-  const doubtful = known({ ...told, message: 'a card does not open with the appSecret of this account' });
+  const doubtful = say.known({ ...told, message: 'a card does not open with the appSecret of this account' });
   return { outcome: 'unknown', doubt: 'codes_missing', ...doubtful, codes };
 }
 
@@ -191,7 +190,7 @@ function openCard(card: unknown, desk: Desk): { code: Code; is_open: boolean } {
   const parts = ['cardNo', 'cardPwd', 'cardLink'].map((name) => openText(read.maybeTextAt(card, name), desk));
   const [number, pin, link] = parts.map(({ text }) => text);
   const expires_at = read.expiryOf(read.maybeTextAt(card, 'expireTime'), ZONE);
-  return { code: code({ number, pin, link, expires_at }), is_open: parts.every(({ is_open }) => is_open) };
+  return { code: say.code({ number, pin, link, expires_at }), is_open: parts.every(({ is_open }) => is_open) };
 }
 
 function openText(text: string | undefined, desk: Desk): { text: string | undefined; is_open: boolean } {

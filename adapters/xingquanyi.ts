@@ -7,14 +7,13 @@
 // - A card is card_no and card_password in the reply to an order, no and password in a lookup.
 // - Cards and tickets of a callback are unsigned: they are never taken from it, and make it a hint.
 // - Clients sign empty fields or skip them: we send none, and take a callback signed either way.
-import type { Code, Desk, Message, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
-import { byRefusal, byStatus, code, each, orUnreadable, rejected, saidNo, unanswered } from './kit/outcomes.js';
+import type { Code, Desk, Offer, Outcome, Purchase, Supplier, Wire } from './kit/contract.js';
+import * as say from './kit/outcomes.js';
 import * as read from './kit/reading.js';
 import { postForm, postJson } from './kit/sending.js';
 import { concatFields, type Fields, fieldText, md5, sameHex } from './kit/signing.js';
 
 const OK = 'ok';
-const RECEIVED = { status: 200, body: 'ok', content_type: 'text/plain; charset=utf-8' };
 const ZONE = '+08:00';
 const UNSIGNED = ['cards', 'tickets'];
 
@@ -46,16 +45,16 @@ export const xingquanyi: Supplier = {
     reversible: true,
   },
   statuses: {
-    ...each(['100', '101', '200 without codes'], 'accepted'),
+    ...say.each(['100', '101', '200 without codes'], 'accepted'),
     '200': 'delivered',
     '500': { refused: 'declined' },
-    ...each(['501', '200 refunded'], 'unknown'),
+    ...say.each(['501', '200 refunded'], 'unknown'),
   },
   refusals: {
     error: 'declined',
     'error, a repeat': 'duplicate',
     invalid_parameters: 'request_invalid',
-    ...each(['invalid_sign', 'disabled_customer'], 'credentials'),
+    ...say.each(['invalid_sign', 'disabled_customer'], 'credentials'),
     request_frequency: 'busy',
     server_error: null,
   },
@@ -65,7 +64,7 @@ export const xingquanyi: Supplier = {
   async place(purchase, wire) {
     const reply = await call(wire, '/api/buy', orderFields(purchase, wire), true);
     const word = wordOf(reply);
-    if (word !== OK) return byRefusal(xingquanyi, word, { message: read.maybeTextAt(reply, 'message') });
+    if (word !== OK) return say.byRefusal(xingquanyi, word, { message: read.maybeTextAt(reply, 'message') });
     return orderOutcome(read.objectAt(reply, 'data'), purchase);
   },
 
@@ -73,7 +72,7 @@ export const xingquanyi: Supplier = {
     const reply = await call(wire, '/api/outer-order', { outer_order_id: purchase.reference });
     const word = wordOf(reply);
     // Which of their words says that there is no such order is not established.
-    if (word !== OK) return unanswered(read.maybeTextAt(reply, 'message') ?? word);
+    if (word !== OK) return say.unanswered(read.maybeTextAt(reply, 'message') ?? word);
     return orderOutcome(read.objectAt(reply, 'data'), purchase);
   },
 
@@ -90,21 +89,22 @@ export const xingquanyi: Supplier = {
   },
 
   readCallback(message, desk) {
-    return orUnreadable(() => {
-      const fields = fieldsOf(message);
+    return say.orUnreadable(() => {
+      const fields = say.fieldsOf(message);
       // A form may carry a list as `cards[0][card_no]=…`.
       const unsigned = Object.keys(fields).filter((name) => UNSIGNED.includes(name.replace(/\[.*$/s, '')));
       const is_signed = (['drop', 'keep'] as const).some((empty) =>
         sameHex(read.maybeTextAt(fields, 'sign'), signature(desk, fields, { omit: ['sign', ...unsigned], empty })),
       );
-      if (!is_signed) return rejected('signature', 'the sign field does not fit the key of this account');
+      if (!is_signed) return say.rejected('signature', 'the sign field does not fit the key of this account');
+      if (read.at(fields, 'order_id') === undefined) return say.offerNotice([read.textAt(fields, 'product_id')]);
       const has_codes = unsigned.some((name) => !['', '[]', 'null'].includes(fieldText(fields[name])));
       return {
         reference: read.maybeTextAt(fields, 'outer_order_id') ?? null,
         supplier_reference: read.textAt(fields, 'order_id'),
         outcome: orderOutcome({ ...fields, cards: undefined, tickets: undefined }),
         trust: has_codes ? 'hint' : 'authenticated',
-        acknowledge: RECEIVED,
+        acknowledge: say.RECEIVED,
       };
     });
   },
@@ -149,12 +149,6 @@ function signature(desk: Desk, fields: Fields, rules: { omit?: string[]; empty?:
 
 // ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// A form by their documents; a client of theirs is sent JSON.
-function fieldsOf(message: Message): Fields {
-  const text = read.bodyText(message.body);
-  return text.trimStart().startsWith('{') ? read.objectAt(read.parseJson(text), '') : read.parseForm(text);
-}
-
 function wordOf(reply: unknown): string {
   const word = read.textAt(reply, 'code');
   return word === 'error' && /重复|已存在/.test(read.maybeTextAt(reply, 'message') ?? '') ? 'error, a repeat' : word;
@@ -162,7 +156,7 @@ function wordOf(reply: unknown): string {
 
 function expectOk(reply: unknown): void {
   const word = wordOf(reply);
-  if (word !== OK) throw saidNo(xingquanyi, word, read.maybeTextAt(reply, 'message'));
+  if (word !== OK) throw say.saidNo(xingquanyi, word, read.maybeTextAt(reply, 'message'));
 }
 
 function orderOutcome(order: unknown, purchase?: Purchase): Outcome {
@@ -176,7 +170,7 @@ function orderOutcome(order: unknown, purchase?: Purchase): Outcome {
   let word = read.textAt(order, 'state');
   if (word === '200' && purchase?.kind === 'code' && codes.length === 0) word = '200 without codes';
   if (word.startsWith('200') && refunded && refunded.amount_e4 > 0) word = '200 refunded';
-  const outcome = byStatus(xingquanyi, word, told, () => (codes.length > 0 ? { codes } : {}));
+  const outcome = say.byStatus(xingquanyi, word, told, () => (codes.length > 0 ? { codes } : {}));
   return outcome.outcome === 'unknown' && codes.length > 0 ? { ...outcome, codes } : outcome;
 }
 
@@ -184,7 +178,7 @@ function orderOutcome(order: unknown, purchase?: Purchase): Outcome {
 function codesOf(order: unknown, quantity: number | undefined): Code[] {
   const expiry = (node: unknown) => read.expiryOf(read.maybeTextAt(node, 'expired_at'), ZONE);
   const cards = read.itemsAt(order, 'cards').map((card) =>
-    code({
+    say.code({
       number: read.firstTextAt(card, ['card_no', 'no']),
       pin: read.firstTextAt(card, ['card_password', 'password']),
       expires_at: expiry(card),
@@ -193,7 +187,7 @@ function codesOf(order: unknown, quantity: number | undefined): Code[] {
   const tickets = read.itemsAt(order, 'tickets').map((ticket) => {
     const text = read.maybeTextAt(ticket, 'ticket');
     const part = /^https?:\/\//.test(text ?? '') ? { link: text } : { pin: text };
-    return code({ number: read.maybeTextAt(ticket, 'no'), ...part, expires_at: expiry(ticket) });
+    return say.code({ number: read.maybeTextAt(ticket, 'no'), ...part, expires_at: expiry(ticket) });
   });
   return cards.length === quantity ? cards : [...cards, ...tickets];
 }

@@ -46,6 +46,7 @@ export const FINISHED = [
 ] as const;
 export const CALLBACK_RESULTS = [
   'settled',
+  'offers',
   'hint',
   'repeat',
   'signature',
@@ -61,8 +62,6 @@ export const QUEUES = [
   'write_health',
   'probe_suppliers',
   'send_notices',
-  'write_health',
-  'probe_suppliers',
   'sweep_offers',
   'read_floats',
   'expire_cost_changes',

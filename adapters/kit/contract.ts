@@ -184,6 +184,15 @@ export interface Callback {
   trust: 'authenticated' | 'hint';
   acknowledge: Acknowledgement;
 }
+/**
+ * News of their products, told unasked. What it says of them is not taken over: whatever is named is read again, so that
+ * an old, repeated or wrong notice costs a question and nothing more.
+ */
+export interface OfferNotice {
+  /** As in offers; what was named by one part only stands for all products that begin with it and a colon. */
+  products: string[];
+  acknowledge: Acknowledgement;
+}
 /** The message is not from them, or not readable. Nothing is acted on; `answer` goes back. */
 export interface NotTheirs {
   rejected: 'signature' | 'unreadable' | 'stale';
@@ -345,5 +354,6 @@ export interface Supplier {
   lookup?: (purchase: Purchase, wire: Wire) => Promise<Found>;
   listOffers?: (cursor: string | null, wire: Wire) => Promise<OfferPage>;
   readBalance?: (wire: Wire) => Promise<Money>;
-  readCallback?: (message: Message, desk: Desk) => Callback | NotTheirs;
+  /** Verifies and translates a message of theirs; what it is about, they say in it. */
+  readCallback?: (message: Message, desk: Desk) => Callback | OfferNotice | NotTheirs;
 }

@@ -37,6 +37,7 @@ const OUTCOME_KEYS: Json = {
   trust: 1,
   acknowledge: 1,
   offers: 1,
+  products: 1,
   balance: 1,
   amount: 1,
 };
@@ -66,13 +67,22 @@ function checksFor(conclusion: Conclusion, strict: boolean): Record<string, Chec
       message: phrase(message, strict),
     };
   }
+  const not_rejected: Check = (expected) =>
+    expected === null || expected === false ? null : 'the message was not rejected';
+  if ('products' in callback) {
+    return {
+      products: (expected) => compareProducts(expected, callback.products),
+      acknowledge: answerCheck(callback.acknowledge),
+      rejected: not_rejected,
+    };
+  }
   return {
     ...outcomeChecks(callback.outcome, strict),
     reference: word(callback.reference ?? undefined),
     supplier_reference: word(callback.supplier_reference ?? undefined),
     trust: word(callback.trust),
     acknowledge: answerCheck(callback.acknowledge),
-    rejected: (expected) => (expected === null || expected === false ? null : 'the message was not rejected'),
+    rejected: not_rejected,
   };
 }
 
@@ -221,6 +231,11 @@ function sameExpiry(text: string, expires_at: number | undefined): boolean {
   // A bare date may have been written from either side of midnight.
   const slack_ms = /^\d{4}-\d\d-\d\d$/.test(text) ? 86_400_000 : 0;
   return time !== undefined && Math.abs(time - expires_at) <= slack_ms;
+}
+
+function compareProducts(expected: unknown, products: readonly string[]): string | null {
+  const wanted = (Array.isArray(expected) ? expected : [expected]).map((product) => fieldText(product));
+  return wanted.join() === products.join() ? null : `it names ${products.join(', ')}`;
 }
 
 function compareOffers(expected: unknown, offers: readonly Offer[]): string | null {

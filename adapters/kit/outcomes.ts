@@ -7,6 +7,7 @@ import {
   type Known,
   type Message,
   type NotTheirs,
+  type OfferNotice,
   type Outcome,
   type Refused,
   SaidNo,
@@ -15,6 +16,8 @@ import {
   type Unknown,
   Unreadable,
 } from './contract.js';
+import { bodyText, objectAt, parseForm, parseJson } from './reading.js';
+import type { Fields } from './signing.js';
 
 /** What a reply tells beside its outcome; absent and empty members are left out of the outcome. */
 export interface Told {
@@ -125,6 +128,14 @@ export function acknowledge(body: string, content_type = 'text/plain; charset=ut
   return { status, body, content_type };
 }
 
+/** What most of them take for it. */
+export const RECEIVED: Acknowledgement = acknowledge('ok');
+
+/** News of products: they are read again. */
+export function offerNotice(products: readonly string[], answer: Acknowledgement = RECEIVED): OfferNotice {
+  return { products: [...products], acknowledge: answer };
+}
+
 /** A message that is not theirs or not readable. `answer` defaults to HTTP 400 and the kind as its body. */
 export function rejected(
   kind: NotTheirs['rejected'],
@@ -141,6 +152,12 @@ export function orUnreadable<T>(read: () => T, answer?: Acknowledgement): T | No
   } catch (error) {
     return rejected('unreadable', error instanceof Error ? error.message : 'not readable', answer);
   }
+}
+
+/** The fields of a message that may be JSON or a form, where they do not say which they send. */
+export function fieldsOf(message: Message): Fields {
+  const text = bodyText(message.body);
+  return text.trimStart().startsWith('{') ? objectAt(parseJson(text), '') : parseForm(text);
 }
 
 /** Whether a message says that its body is a form. */

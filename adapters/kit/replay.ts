@@ -5,6 +5,7 @@ import {
   type Found,
   type Money,
   type NotTheirs,
+  type OfferNotice,
   type OfferPage,
   type Outcome,
   type Refused,
@@ -24,7 +25,7 @@ export type Conclusion =
   | { verb: 'place' | 'lookup'; found: Found }
   | { verb: 'listOffers'; page: OfferPage }
   | { verb: 'readBalance'; balance: Money }
-  | { verb: 'readCallback'; callback: Callback | NotTheirs }
+  | { verb: 'readCallback'; callback: Callback | OfferNotice | NotTheirs }
   | { verb: Verb; failed: Outcome };
 
 export interface Replay {

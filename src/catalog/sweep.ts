@@ -1,15 +1,14 @@
 // The sweep: reads what each account's supplier offers, page by page within the supplier's budget, and writes what
 // differs. One process an account at a time; after a crash it goes on where it was. What sells is read more often.
-import type { Offer, Supplier } from '../../adapters/kit/contract.js';
+import type { Supplier } from '../../adapters/kit/contract.js';
 import { atomic } from '../db/atomic.js';
 import type { Database } from '../db/connect.js';
 import { newId } from '../ids.js';
 import { listAccounts, VAULT_ACCOUNT } from '../suppliers/accounts.js';
 import type { Channels } from '../suppliers/channels.js';
 import { noteAccountEvent } from '../suppliers/events.js';
-import { readPolicies } from './cost-policies.js';
-import { type RateOptions, readRates } from './currencies.js';
-import { type Written, writeOffers } from './listing.js';
+import type { RateOptions } from './currencies.js';
+import type { Written } from './listing.js';
 import { type HotPages, NOTHING_HOT, planHotPages, sweepHot } from './sweep-hot.js';
 import { sweepList } from './sweep-list.js';
 import { addSweeps, claimSweep, readFreeSweeps, readSales, releaseSweep, type SweepRow } from './sweep-state.js';
@@ -60,8 +59,6 @@ export interface Sweeper {
   runDue(): Promise<number>;
   /** Makes an account's whole list due at once. */
   sweepSoon(account: string): Promise<void>;
-  /** A supplier told of one offer by itself. It is judged like any other. */
-  receiveOffer(account: string, offer: Offer): Promise<Written>;
   /** The next whole list is believed however short it is: a person has looked. */
   believeList(account: string, by: string): Promise<void>;
   /** Ends passes after the page they are at. */
@@ -86,7 +83,7 @@ export function createSweeper(parts: SweepParts): Sweeper {
   const { database, now } = parts;
   const owner = newId('req', now());
   const write = oneWriter(database);
-  const looks = new Map<string, number>();
+  const looks = new Map<string, { until: number; hot_at: number }>();
   let sales: { at: number; by_sku: Map<string, number> } | null = null;
   let is_stopped = false;
 
@@ -99,9 +96,11 @@ export function createSweeper(parts: SweepParts): Sweeper {
 
   /** What is hot, looked up at most a few times an interval; nothing is written for a look that finds nothing. */
   async function hotPages(row: SweepRow): Promise<HotPages> {
-    const looks_at = looks.get(row.account) ?? 0;
-    if (row.hot_at > now() || looks_at > now()) return NOTHING_HOT;
-    looks.set(row.account, now() + lookMs(parts));
+    const last = looks.get(row.account);
+    // Unless somebody has asked for it since: a supplier's news, or a person.
+    const is_looked_at = last !== undefined && last.until > now() && last.hot_at === row.hot_at;
+    if (row.hot_at > now() || is_looked_at) return NOTHING_HOT;
+    looks.set(row.account, { until: now() + lookMs(parts), hot_at: row.hot_at });
     return planHotPages({ parts, row, sales: await salesNow() });
   }
 
@@ -149,7 +148,6 @@ export function createSweeper(parts: SweepParts): Sweeper {
         trx('sweeps').where({ account }).update({ next_at: now(), hot_at: now() }),
       );
     },
-    receiveOffer: (account, offer) => receiveOffer(parts, account, offer),
     believeList: async (account, by) => {
       await atomic(database, 'believing a list', async (trx) => {
         await trx('sweeps').where({ account }).update({ offers_count: 0, failures: 0, next_at: now() });
@@ -178,23 +176,4 @@ async function ensureRows({ database, now }: SweepParts, accounts: readonly stri
     .select('account');
   if (known.length === accounts.length) return;
   await atomic(database, 'adding sweeps', (trx) => addSweeps(trx, accounts, now()));
-}
-
-async function receiveOffer(parts: SweepParts, account: string, offer: Offer): Promise<Written> {
-  const { channels, database, now, options, observe } = parts;
-  const { currency } = (await channels.channel(account)).account;
-  const written = await atomic(database, 'receiving an offer', async (trx) => {
-    const [policies, rates] = [await readPolicies(trx), await readRates(trx, options, now())];
-    return writeOffers(trx, [offer], {
-      account,
-      account_currency: currency,
-      read_at: now(),
-      touch: null,
-      policies,
-      rates,
-      now: now(),
-    });
-  });
-  observe({ event: 'written', account, ...written });
-  return written;
 }

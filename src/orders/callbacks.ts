@@ -1,9 +1,11 @@
 // Messages suppliers send us: verified, written down, then acted on. An authenticated one settles its attempt; a hint
-// only causes a lookup; a repeat finds its row. What is kept is sealed: a callback may carry codes.
+// only causes a lookup; a repeat finds its row. What is kept is sealed: a callback may carry codes. News of products is
+// not kept: what it names is read again.
 import { createHash } from 'node:crypto';
 import type { Acknowledgement, Callback, Message } from '../../adapters/kit/contract.js';
 import { checkOutcome } from '../../adapters/kit/doubt.js';
 import { plainKind } from '../catalog/bundles.js';
+import { noteProducts } from '../catalog/noticed.js';
 import { atomic, isDuplicate, type Trx } from '../db/atomic.js';
 import { newId } from '../ids.js';
 import type { Engine } from './engine.js';
@@ -15,6 +17,8 @@ import { type AttemptRow, findAttempt, type OrderRow } from './store.js';
 
 export type CallbackResult =
   | 'settled'
+  /** News of products, which are read again. */
+  | 'offers'
   | 'hint'
   | 'repeat'
   | 'signature'
@@ -42,6 +46,14 @@ export async function receiveCallback(deps: CallbackDeps, account: string, messa
   if ('rejected' in read) {
     deps.onCallback(account, read.rejected, null);
     return read.answer;
+  }
+  if ('products' in read) {
+    const { products } = read;
+    await atomic(engine.database, 'note products', (trx) =>
+      noteProducts(trx, { account, products, now: engine.now() }),
+    );
+    deps.onCallback(account, 'offers', null);
+    return read.acknowledge;
   }
   const kept = await atomic(engine.database, 'keep callback', (trx) => keep(engine, trx, account, message, read));
   if (kept.is_repeat) deps.onCallback(account, 'repeat', kept.attempt);

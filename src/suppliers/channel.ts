@@ -9,6 +9,7 @@ import {
   type Message,
   type Money,
   type NotTheirs,
+  type OfferNotice,
   type OfferPage,
   type Outcome,
   type Purchase,
@@ -184,7 +185,7 @@ export class Channel {
   }
 
   /** Verifies and translates a message of theirs. Pure; nothing is sent. */
-  readCallback(message: Message): Callback | NotTheirs {
+  readCallback(message: Message): Callback | OfferNotice | NotTheirs {
     const { readCallback } = this.supplier;
     if (!readCallback) {
       throw new GatewayError('not_found', 'this supplier sends no callbacks', { fix: 'Switch callbacks off there.' });

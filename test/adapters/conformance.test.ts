@@ -8,6 +8,7 @@ import {
   DOUBTS,
   type Found,
   type NotTheirs,
+  type OfferNotice,
   REASONS,
   type Supplier,
 } from '../../adapters/kit/contract.js';
@@ -49,6 +50,7 @@ function sortOf(conclusion: Conclusion): 'happy' | 'refused' | 'garbled' | 'othe
   if ('callback' in conclusion) {
     const { callback } = conclusion;
     if ('rejected' in callback) return callback.rejected === 'unreadable' ? 'garbled' : 'refused';
+    if ('products' in callback) return 'happy';
     return callback.outcome.outcome === 'refused' ? 'refused' : 'happy';
   }
   if ('prepared' in conclusion && !('outcome' in conclusion.prepared)) return 'happy';
@@ -406,15 +408,16 @@ for (const { code, supplier, said } of [...prepared, { code: 'template', supplie
     if (supplier.readCallback) {
       test('a callback is trusted no further than promised, and a changed or strange one is not', async () => {
         for (const one of said.filter(({ conversation }) => conversation.verb === 'readCallback')) {
-          const { callback } = one.result.conclusion as { callback: Callback | NotTheirs };
+          const { callback } = one.result.conclusion as { callback: Callback | OfferNotice | NotTheirs };
           if ('rejected' in callback) continue;
           // A message may deserve less trust than the protocol promises: what it holds may be outside the signature.
-          if (callback.trust !== 'hint') {
+          if (!('products' in callback) && callback.trust !== 'hint') {
             expect([one.file, callback.trust]).toEqual([one.file, supplier.promises.callback_trust]);
           }
-          for (const strange of strangers(one.conversation, callback)) {
-            const changed = ((await conclude(supplier, strange)) as { callback: Callback | NotTheirs }).callback;
-            const is_trusted = 'trust' in changed && changed.trust === 'authenticated';
+          for (const strange of strangers(one.conversation, 'products' in callback ? null : callback.reference)) {
+            const changed = ((await conclude(supplier, strange)) as { callback: Callback | OfferNotice | NotTheirs })
+              .callback;
+            const is_trusted = 'products' in changed || ('trust' in changed && changed.trust === 'authenticated');
             expect([one.file, is_trusted]).toEqual([one.file, false]);
           }
         }
@@ -431,7 +434,7 @@ for (const { code, supplier, said } of [...prepared, { code: 'template', supplie
               url: '/callbacks/x',
             };
             const { callback } = (await conclude(supplier, { ...one!.conversation, input })) as {
-              callback: Callback | NotTheirs;
+              callback: Callback | OfferNotice | NotTheirs;
             };
             expect([body, type, 'trust' in callback && callback.trust === 'authenticated']).toEqual([
               body,
@@ -455,7 +458,7 @@ function longestReference({ promises: { reference_format } }: Supplier): string 
 function codesIn(conclusion: Conclusion): string[] {
   const found =
     'callback' in conclusion
-      ? 'rejected' in conclusion.callback
+      ? !('outcome' in conclusion.callback)
         ? null
         : conclusion.callback.outcome
       : foundIn(conclusion);
@@ -466,7 +469,7 @@ function codesIn(conclusion: Conclusion): string[] {
 }
 
 /** The same message for another account, about another reference, and without what it was signed with. */
-function strangers(conversation: Conversation, { reference }: Callback): Conversation[] {
+function strangers(conversation: Conversation, reference: string | null): Conversation[] {
   const { input, credentials } = conversation;
   const other_keys = Object.fromEntries(
     Object.keys(credentials).map((name) => [name, `another-${name}-0123456789abcdef`]),

@@ -125,6 +125,7 @@ async function receiver(simulator: Simulator) {
       url: incoming.url!,
     };
     const read = simulated.readCallback!(message, wire);
+    if ('products' in read) throw new Error('nothing here tells of products');
     came.push(read);
     const { status, body, content_type } = 'rejected' in read ? read.answer : read.acknowledge;
     response.writeHead(status, { 'content-type': content_type }).end(body);

@@ -9,6 +9,7 @@ import {
 } from '../../src/catalog/cost-changes.js';
 import { currentPolicies, setPolicy } from '../../src/catalog/cost-policies.js';
 import type { SourceRow } from '../../src/catalog/skus.js';
+import { listOffer } from '../kit/offers.js';
 import { makeWorld, type World } from '../kit/world.js';
 
 let world: World;
@@ -32,7 +33,7 @@ const sourceRow = async (): Promise<SourceRow> =>
 async function named(cost_e4: number, currency = 'CNY'): Promise<string | undefined> {
   world.clock.advance(1_000);
   const cost = { amount_e4: cost_e4, currency };
-  await world.gateway.catalog.sweeper.receiveOffer('a', {
+  await listOffer(world, 'a', {
     product: 'code-10',
     name: 'Card',
     kind: 'code',

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Offer } from '../../adapters/kit/contract.js';
 import { acceptMapping, dismissProduct, listUnmapped } from '../../src/catalog/suggestions.js';
+import { listOffer } from '../kit/offers.js';
 import { makeWorld, type World } from '../kit/world.js';
 
 let world: World;
@@ -42,7 +43,7 @@ async function addSku(sku: string, name: string, cells: object): Promise<void> {
 
 async function listed(product: string, name: string, more: Partial<Offer> = {}): Promise<void> {
   const cost = { amount_e4: 480_000, currency: 'CNY' };
-  await world.gateway.catalog.sweeper.receiveOffer('a', {
+  await listOffer(world, 'a', {
     product,
     name,
     kind: 'code',

@@ -1,6 +1,7 @@
 // The sweep against real simulated suppliers: what is written, what is refused, where it goes on after a crash.
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Offer } from '../../adapters/kit/contract.js';
+import { signedHeaders } from '../../adapters/kit/counter.js';
 import type { ShopProduct } from '../../adapters/kit/shop.js';
 import type { Simulator } from '../../adapters/simulator.js';
 import { listChanges, listPending } from '../../src/catalog/cost-changes.js';
@@ -9,6 +10,7 @@ import type { SourceRow } from '../../src/catalog/skus.js';
 import type { SweepRow } from '../../src/catalog/sweep-state.js';
 import { atomic } from '../../src/db/atomic.js';
 import { readAccountEvents } from '../../src/suppliers/events.js';
+import { listOffer } from '../kit/offers.js';
 import { makeWorld, type World } from '../kit/world.js';
 
 let world: World;
@@ -125,12 +127,11 @@ describe('a whole list', () => {
       .write('sources')
       .where({ product: 'p-0001' })
       .update({ stock: 0, seen_at: world.clock.now() + 1 });
-    const { sweeper } = world.gateway.catalog;
     const offer: Offer = { product: 'p-0001', name: 'Card 1', kind: 'code', cost: null, stock: 10, available: true };
-    await sweeper.receiveOffer('a', offer);
+    await listOffer(world, 'a', offer);
     expect(await source('p-0001')).toMatchObject({ stock: 0 });
     world.clock.advance(2);
-    await sweeper.receiveOffer('a', offer);
+    await listOffer(world, 'a', offer);
     expect(await source('p-0001')).toMatchObject({ stock: 10, cost_e4: 100_001 });
   });
 });
@@ -269,6 +270,60 @@ describe('what is hot', () => {
     expect(await sweep()).toBe(1);
     expect((await source('p-0070')).seen_at).toBe(world.clock.now());
   });
+
+  describe('by news of its supplier', () => {
+    /** Sends what the supplier would, signed with `secret`. */
+    async function tell(products: string[], secret = simulator.app_secret): Promise<number> {
+      const url = '/callbacks/a';
+      const body = Buffer.from(JSON.stringify({ products }));
+      const now = world.clock.now();
+      const message = { app_key: simulator.app_key, method: 'POST', path: url, now, nonce: 'n0nce', body };
+      const { status } = await world.gateway.receiveCallback('a', {
+        headers: signedHeaders(secret, message),
+        body,
+        url,
+      });
+      return status;
+    }
+
+    test('what it names is read again at once, and the news itself is not taken for it', async () => {
+      simulator.setProduct(product(70, { stock: 3, cost_e4: 100_071 }));
+      world.clock.advance(20_000);
+      expect(await sweep()).toBe(0);
+      expect(await tell(['p-0070', 'p-9999'])).toBe(200);
+      expect(await source('p-0070')).toMatchObject({ stock: 10, cost_e4: 100_070, seen_at: 0 });
+      expect((await source('p-0001')).seen_at).toBeGreaterThan(0);
+      expect(await sweep()).toBe(1);
+      expect(await source('p-0070')).toMatchObject({ stock: 3, cost_e4: 100_071, seen_at: world.clock.now() });
+      // The same news again costs one page more, and changes nothing.
+      await tell(['p-0070']);
+      world.clock.advance(20_000);
+      expect(await sweep()).toBe(1);
+      expect(await source('p-0070')).toMatchObject({ stock: 3, cost_e4: 100_071 });
+    });
+
+    test('what a stranger says is not heard', async () => {
+      expect(await tell(['p-0070'], 'a stranger’s secret')).toBe(401);
+      expect((await source('p-0070')).seen_at).toBeGreaterThan(0);
+    });
+
+    test('what it names by its first part stands for all of its kinds', async () => {
+      for (const name of ['card', 'card:10', 'card:20:CNY', 'card-2', 'cards:1']) {
+        await world.addSource('sku-1', 'a', { product: name });
+      }
+      await tell(['card']);
+      const stale = (await world.database.read('sources').where({ seen_at: 0 }).orderBy('product')) as SourceRow[];
+      expect(stale.map((row) => row.product)).toEqual(['card', 'card:10', 'card:20:CNY']);
+    });
+
+    test('it is counted, and an order’s callback it is not', async () => {
+      world.gateway.metrics.know('supplier', ['a']);
+      await tell(['p-0070']);
+      const { body } = await world.gateway.metrics.render();
+      expect(body).toContain('kamigate_supplier_callbacks_total{supplier="a",result="offers"} 1');
+      expect(await world.database.read('callbacks')).toHaveLength(0);
+    });
+  });
 });
 
 test('a small budget is spread over the minutes, and never exceeded', async () => {
@@ -353,7 +408,6 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
 }
 
 test('an offer that is none is left out and counted', async () => {
-  const { sweeper } = world.gateway.catalog;
   const offer: Offer = {
     product: 'x'.repeat(129),
     name: 'long',
@@ -362,6 +416,6 @@ test('an offer that is none is left out and counted', async () => {
     stock: null,
     available: true,
   };
-  expect(await sweeper.receiveOffer('a', offer)).toMatchObject({ offers_written: 0, malformed: 1 });
+  expect(await listOffer(world, 'a', offer)).toMatchObject({ offers_written: 0, malformed: 1 });
   expect(await atomic(world.database, 'test', (trx) => trx('offers'))).toEqual([]);
 });

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import type { Offer } from '../../adapters/kit/contract.js';
 import { listPending } from '../../src/catalog/cost-changes.js';
 import { readAccountEvents } from '../../src/suppliers/events.js';
+import { listOffer } from '../kit/offers.js';
 import { makeWorld, type World } from '../kit/world.js';
 import { data, type Environment, environmentOf, run } from './program.js';
 
@@ -33,7 +34,7 @@ beforeEach(async () => {
 
 /** The supplier names this offer now. */
 async function named(cost_e4: number, more: Partial<Offer> = {}): Promise<void> {
-  await world.gateway.catalog.sweeper.receiveOffer(account, {
+  await listOffer(world, account, {
     product: 'code-10',
     name: 'Card 10',
     kind: 'code',
