@@ -3,8 +3,7 @@
 // What surprised us
 // - Only order/create goes to the shop's own host; everything else goes to one fixed host, or fails.
 // - A failed order (4) need not have been refunded, and a finished one (5) may be: `refundstatus` tells.
-// - Status 2, unpaid, is a failure in their table, but an order may pass through it before it is paid, and a public
-//   client waits on it: see the option `unpaid`.
+// - Status 2, unpaid, is a failure in their table, but a public client waits on it: see the option `unpaid`.
 // - Callbacks are signed over JSON text of their lists, as PHP writes it, with the numbers exactly as received.
 // - A callback is repeated for 75 minutes and they do not say whether it is stamped anew, so no age is refused.
 import type { Code, Desk, Offer, Outcome, Purchase, Recipient, Supplier, Wire } from './kit/contract.js';
@@ -13,8 +12,7 @@ import * as read from './kit/reading.js';
 import { postJson } from './kit/sending.js';
 import { type Fields, fieldText, joinFields, md5, sameHex } from './kit/signing.js';
 
-const OK = '1';
-const NO_ORDER = '1301';
+const [OK, NO_ORDER] = ['1', '1301'] as const;
 const PAGE_SIZE = 50;
 const JSON_TYPE = { 'content-type': 'application/json;charset=utf-8' };
 /** Their `attachtype` of a field is its place in this list, from 1; an extra field may also be named by its number. */
@@ -92,16 +90,17 @@ export const kakayun: Supplier = {
 
   async listOffers(cursor, wire) {
     const page = read.pageOf(cursor);
-    const reply = await call(wire, '/goods/all', { page, limit: PAGE_SIZE });
-    expectOk(reply);
-    const rows = read.listAt(reply, 'data');
+    const rows = read.listAt(await ask(wire, '/goods/all', { page, limit: PAGE_SIZE }), 'data');
     return { offers: rows.map(offerOf), next: read.nextPage(page, rows.length, PAGE_SIZE) };
   },
 
+  // To where they tell is set in their console: our callback address.
+  async watchOffers(products, wire) {
+    await ask(wire, '/goods/subscribe', { goodsid: products });
+  },
+
   async readBalance(wire) {
-    const reply = await call(wire, '/user/info', {});
-    expectOk(reply);
-    return read.moneyAt(reply, 'data.money', kakayun.money);
+    return read.moneyAt(await ask(wire, '/user/info', {}), 'data.money', kakayun.money);
   },
 
   readCallback(message, desk) {
@@ -140,8 +139,7 @@ function orderFields(purchase: Purchase, wire: Wire): Fields {
 // The account alone goes as a text, several fields as a list.
 function attachOf({ extra, ...named }: Recipient): string | object | undefined {
   const fields = [...Object.entries(named), ...Object.entries(extra ?? {})].filter(([, value]) => value !== '');
-  if (fields.length === 0) return undefined;
-  if (fields.length === 1 && named.account) return named.account;
+  if (fields.length === 0 || (fields.length === 1 && named.account)) return named.account || undefined;
   const typeOf = (name: string) => (ATTACH_TYPES.includes(name) ? String(ATTACH_TYPES.indexOf(name) + 1) : name);
   return fields.map(([name, value]) => ({ attachtype: typeOf(name), value }));
 }
@@ -151,6 +149,13 @@ async function call(wire: Wire, route: string, fields: Fields, buys = false): Pr
   const body = { userid: wire.credential('userid'), timestamp: Number(read.secondsText(wire.now)), ...fields };
   const signed = { ...body, sign: signature(wire, body) };
   return read.readJson(await postJson(wire, `${host}/dockapiv3${route}`, signed, { headers: JSON_TYPE, buys }));
+}
+
+async function ask(wire: Wire, route: string, fields: Fields): Promise<unknown> {
+  const reply = await call(wire, route, fields);
+  const word = read.textAt(reply, 'code');
+  if (word !== OK) throw say.saidNo(kakayun, word, read.maybeTextAt(reply, 'msg'));
+  return reply;
 }
 
 function signature(desk: Desk, fields: Fields): string {
@@ -165,11 +170,6 @@ function signedText(value: unknown): unknown {
 }
 
 // ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-function expectOk(reply: unknown): void {
-  const word = read.textAt(reply, 'code');
-  if (word !== OK) throw say.saidNo(kakayun, word, read.maybeTextAt(reply, 'msg'));
-}
 
 function orderOutcome(order: unknown, desk: Desk): Outcome {
   const codes = codesOf(order);

@@ -63,6 +63,7 @@ export const QUEUES = [
   'probe_suppliers',
   'send_notices',
   'sweep_offers',
+  'watch_offers',
   'read_floats',
   'expire_cost_changes',
   'chain_ledger',

@@ -267,10 +267,7 @@ export class Unreadable extends Error {
   }
 }
 
-/**
- * A clear no where the answer has no room for a `Refused`: `session`, `listOffers`, `readBalance`. The message is
- * their words. Nothing was bought by the request that met it.
- */
+/** A clear no where the answer has no room for a `Refused`, in their words. Nothing was bought by the request that met it. */
 export class SaidNo extends Error {
   constructor(
     readonly reason: Reason,
@@ -353,7 +350,8 @@ export interface Supplier {
   place: (purchase: Purchase, wire: Wire) => Promise<Outcome>;
   lookup?: (purchase: Purchase, wire: Wire) => Promise<Found>;
   listOffers?: (cursor: string | null, wire: Wire) => Promise<OfferPage>;
+  /** Asks them to tell of these products from now on, at most 100 at a time. Absent where they tell unasked. */
+  watchOffers?: (products: readonly string[], wire: Wire) => Promise<void>;
   readBalance?: (wire: Wire) => Promise<Money>;
-  /** Verifies and translates a message of theirs; what it is about, they say in it. */
   readCallback?: (message: Message, desk: Desk) => Callback | OfferNotice | NotTheirs;
 }

@@ -4,7 +4,15 @@ import type { Kind, Message, Money, Purchase, Recipient, Supplier } from './cont
 import * as read from './reading.js';
 import { compactJson, type Fields, fieldText, formEncode, queryText } from './signing.js';
 
-export const VERBS = ['prepare', 'place', 'lookup', 'listOffers', 'readBalance', 'readCallback'] as const;
+export const VERBS = [
+  'prepare',
+  'place',
+  'lookup',
+  'listOffers',
+  'watchOffers',
+  'readBalance',
+  'readCallback',
+] as const;
 export type Verb = (typeof VERBS)[number];
 
 const VERB_SPELLINGS: Readonly<Record<string, Verb>> = {
@@ -15,6 +23,7 @@ const VERB_SPELLINGS: Readonly<Record<string, Verb>> = {
   queryorder: 'lookup',
   offers: 'listOffers',
   catalog: 'listOffers',
+  subscribe: 'watchOffers',
   balance: 'readBalance',
   callback: 'readCallback',
 };

@@ -47,6 +47,7 @@ function checksFor(conclusion: Conclusion, strict: boolean): Record<string, Chec
   if ('found' in conclusion) return outcomeChecks(conclusion.found, strict);
   if ('page' in conclusion) return pageChecks(conclusion.page, strict);
   if ('balance' in conclusion) return balanceChecks(conclusion.balance);
+  if ('watched' in conclusion) return { watched: word('true') };
   if ('prepared' in conclusion) {
     const { prepared } = conclusion;
     if ('outcome' in prepared) return outcomeChecks(prepared, strict);

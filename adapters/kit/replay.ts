@@ -24,6 +24,7 @@ export type Conclusion =
   | { verb: 'prepare'; prepared: { supplier_reference: string } | Outcome }
   | { verb: 'place' | 'lookup'; found: Found }
   | { verb: 'listOffers'; page: OfferPage }
+  | { verb: 'watchOffers'; watched: true }
   | { verb: 'readBalance'; balance: Money }
   | { verb: 'readCallback'; callback: Callback | OfferNotice | NotTheirs }
   | { verb: Verb; failed: Outcome };
@@ -88,6 +89,11 @@ export async function perform(supplier: Supplier, conversation: Conversation, wi
     if (verb === 'listOffers') {
       const cursor = read.maybeTextAt(conversation.input, 'cursor') ?? null;
       return { verb, page: await supplier.listOffers!(cursor, watched.wire) };
+    }
+    if (verb === 'watchOffers') {
+      const products = read.itemsAt(conversation.input, 'products').map((product) => read.textAt(product, ''));
+      await supplier.watchOffers!(products, watched.wire);
+      return { verb, watched: true };
     }
     if (verb === 'readBalance') return { verb, balance: await supplier.readBalance!(watched.wire) };
     const purchase = purchaseOf(conversation, supplier);

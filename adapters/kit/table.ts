@@ -1,7 +1,6 @@
 // The suppliers as a table for people, made from their facts: the README's is checked against it.
 import type { Supplier } from './contract.js';
-
-const VERBS = ['prepare', 'place', 'lookup', 'listOffers', 'readBalance', 'readCallback'] as const;
+import { VERBS } from './conversation.js';
 
 /** The verbs an adapter has, in the order of the contract. */
 export function verbsOf(supplier: Supplier): string[] {

@@ -84,6 +84,11 @@ function routeOf({ path }: Call, fields: Record<string, unknown>, desk: CounterD
       const rows = shop.products.slice((page - 1) * limit, page * limit).map(goodsJson);
       return reading('offers', () => ok(rows));
     }
+    case '/dockapiv3/goods/subscribe': {
+      const goods = [fields.goodsid].flat();
+      const is_known = goods.every((id) => shop.products.some(({ product }) => product === String(id)));
+      return reading('offers', () => (goods.length <= 100 && is_known ? ok({}) : kakayunProtocol.sayNo(200, 1207)));
+    }
     default:
       return null;
   }

@@ -8,6 +8,7 @@ import { type FloatEvent, readFloats } from '../suppliers/float-reading.js';
 import { expireChanges } from './cost-changes.js';
 import { RATE_DEFAULTS } from './currencies.js';
 import { createSweeper, SWEEP_DEFAULTS, type SweepEvent, type Sweeper, type SweepOptions } from './sweep.js';
+import { watchOffers } from './watching.js';
 
 export interface CatalogParts {
   database: Database;
@@ -25,6 +26,8 @@ export interface Catalog {
 
 /** How often it is looked whether anything is due; what is due is each account's own matter. */
 const LOOK_MS = 5_000;
+/** How often it is looked for sources whose supplier is still to be asked to tell of them; a refusal is no hurry. */
+const WATCH_MS = 5 * 60_000;
 
 export function createCatalog({ log, ...parts }: CatalogParts): Catalog {
   const { database, now } = parts;
@@ -35,6 +38,11 @@ export function createCatalog({ log, ...parts }: CatalogParts): Catalog {
     sweeper,
     jobs: [
       { name: 'sweep_offers', interval_ms: LOOK_MS, run: () => sweeper.runDue() },
+      {
+        name: 'watch_offers',
+        interval_ms: WATCH_MS,
+        run: () => watchOffers({ ...parts, onFailure: (account, err) => logUnwatched(log, account, err) }),
+      },
       { name: 'read_floats', interval_ms: LOOK_MS, run: () => readFloats({ ...parts, observe }) },
       {
         name: 'expire_cost_changes',
@@ -63,6 +71,10 @@ function logSweep(log: Logger, event: SweepEvent): void {
       log.warn({ account: event.account, err: event.error }, 'offers could not be read');
       return;
   }
+}
+
+function logUnwatched(log: Logger, account: string, err: unknown): void {
+  log.warn({ account, err }, 'the supplier will not tell of changed products; they are swept all the same');
 }
 
 function logFloat(log: Logger, event: FloatEvent): void {

@@ -67,6 +67,8 @@ export interface SourceRow {
   currency: string | null;
   stock: number | null;
   seen_at: number | null;
+  /** When its supplier was asked to tell of its product; null: not yet, or it tells without being asked. */
+  watched_at: number | null;
   /** What the catalog file says it costs, if it does. */
   declared_cost_e4: number | null;
   /** A person accepted this mapping; the file need not name it. */

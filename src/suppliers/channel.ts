@@ -177,6 +177,13 @@ export class Channel {
     return this.#read('offers', (wire) => listOffers(cursor, wire));
   }
 
+  /** Asks them to tell of these products from now on. Throws `WireFailure`, `Unreadable` or `SaidNo`. */
+  async watchOffers(products: readonly string[]): Promise<void> {
+    const { watchOffers } = this.supplier;
+    if (!watchOffers) throw new Error(`${this.supplier.code}: no watchOffers`);
+    return this.#read('offers', (wire) => watchOffers(products, wire));
+  }
+
   /** Our prepaid balance. Throws `WireFailure` or `Unreadable`. */
   async readBalance(): Promise<Money> {
     const { readBalance } = this.supplier;

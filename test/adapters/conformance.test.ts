@@ -46,7 +46,7 @@ async function conversationsOf(code: string, supplier: Supplier): Promise<Said[]
 /** What a conclusion is an example of. `garbled` is a reply that nobody can read; a mere failure of transport is none. */
 function sortOf(conclusion: Conclusion): 'happy' | 'refused' | 'garbled' | 'other' {
   if ('page' in conclusion) return conclusion.page.offers.length > 0 ? 'happy' : 'other';
-  if ('balance' in conclusion) return 'happy';
+  if ('balance' in conclusion || 'watched' in conclusion) return 'happy';
   if ('callback' in conclusion) {
     const { callback } = conclusion;
     if ('rejected' in callback) return callback.rejected === 'unreadable' ? 'garbled' : 'refused';

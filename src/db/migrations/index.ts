@@ -7,6 +7,7 @@ import * as vaultControl from './0003_vault_control.js';
 import * as catalog from './0010_catalog.js';
 import * as routing from './0020_routing.js';
 import * as bundles from './0030_bundles.js';
+import * as watching from './0031_watching.js';
 
 const MIGRATIONS: { name: string; up: (knex: Knex) => Promise<void> }[] = [
   { name: '0001_spine', up: spine.up },
@@ -15,6 +16,7 @@ const MIGRATIONS: { name: string; up: (knex: Knex) => Promise<void> }[] = [
   { name: '0010_catalog', up: catalog.up },
   { name: '0020_routing', up: routing.up },
   { name: '0030_bundles', up: bundles.up },
+  { name: '0031_watching', up: watching.up },
 ];
 
 /** Brings the schema to the newest version and returns the names it applied. Safe to call from several processes. */
