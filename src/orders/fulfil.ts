@@ -7,11 +7,11 @@ import { atomic } from '../db/atomic.js';
 import type { Answer } from '../suppliers/channel.js';
 import { announce } from './announce.js';
 import { takeBundleStep } from './bundle.js';
+import { type Commits, createCommits } from './commits.js';
 import type { Engine } from './engine.js';
 import { noticesOf } from './notices.js';
 import { planAttempts } from './plan.js';
 import { requestOf } from './request.js';
-import { settleNow } from './settle.js';
 import type { News, Settled } from './settling.js';
 import { isFinal } from './states.js';
 import {
@@ -20,7 +20,6 @@ import {
   insertAttempts,
   insertEvents,
   lockOrder,
-  markSent,
   newEvent,
   type OrderRow,
   readAttempts,
@@ -54,6 +53,7 @@ export interface Fulfilment {
 
 export function createFulfilment(engine: Engine): Fulfilment {
   const queue = new PQueue({ concurrency: engine.options.fulfil_concurrency });
+  const commits = createCommits(engine);
   const owned = new Map<string, number>();
   let is_stopped = false;
 
@@ -72,7 +72,7 @@ export function createFulfilment(engine: Engine): Fulfilment {
         const { begun, bundle } = await fulfil(
           engine,
           { order_id, fence },
-          { isStopping: () => is_stopped, ...(first ? { first } : {}) },
+          { commits, isStopping: () => is_stopped, ...(first ? { first } : {}) },
         );
         for (const part of begun) start(part, priority);
         if (bundle !== null) await goOnWithBundle(bundle, priority);
@@ -117,7 +117,7 @@ export function createFulfilment(engine: Engine): Fulfilment {
 export async function fulfil(
   engine: Engine,
   { order_id, fence }: { order_id: string; fence: number },
-  { first, isStopping }: { first?: NextStep; isStopping: () => boolean },
+  { first, ...process }: OwnProcess & { first?: NextStep },
 ): Promise<Followed> {
   let next = first ?? null;
   let bundle: string | null = null;
@@ -132,11 +132,17 @@ export async function fulfil(
     }
     if (!next.attempt) break;
     if (next.is_new) engine.reach('attempt_planned');
-    const goes_on = await sendAttempt(engine, next.after, next.attempt, fence, isStopping);
+    const goes_on = await sendAttempt(engine, next.after, next.attempt, fence, process);
     if (!goes_on) break;
     next = null;
   }
   return { begun: [], bundle };
+}
+
+/** What an order's work is done with. */
+interface OwnProcess {
+  commits: Commits;
+  isStopping: () => boolean;
 }
 
 /** What follows from the work on one order. */
@@ -210,15 +216,13 @@ async function sendAttempt(
   order: OrderRow,
   attempt: AttemptRow,
   fence: number,
-  isStopping: () => boolean,
+  process: OwnProcess,
 ): Promise<boolean> {
-  const { database, options } = engine;
   const channel = await engine.channels.channel(attempt.account);
-  const owner = () => ({ order_id: order.order_id, fence, due_at: engine.now() + options.lease_ms });
   const answer: Answer<Outcome> = await channel.place(purchaseOf(order, attempt), {
     about: { order_id: order.order_id, attempt_id: attempt.attempt_id },
     prepared: async (supplier_reference) => {
-      const is_ours = await atomic(database, 'prepared', async (trx) => {
+      const is_ours = await atomic(engine.database, 'prepared', async (trx) => {
         const locked = await lockOrder(trx, order.order_id);
         if (locked?.fence !== fence) return false;
         await updateAttempt(trx, attempt, { supplier_reference });
@@ -228,11 +232,7 @@ async function sendAttempt(
       return is_ours;
     },
     beforeSend: async () => {
-      const is_ours = await atomic(database, 'mark sent', async (trx) => {
-        // Sealed since it was planned: it stays `planned`, and is abandoned and planned anew when its lease is over.
-        if (await engine.vaultFault(trx, plainKind(order.kind))) return false;
-        return markSent(trx, attempt.attempt_id, owner(), engine.now());
-      });
+      const is_ours = await process.commits.markSent({ order, attempt_id: attempt.attempt_id, fence });
       engine.reach('attempt_sent');
       return is_ours;
     },
@@ -240,7 +240,7 @@ async function sendAttempt(
   if (answer.abandoned) return false;
   engine.reach('supplier_answered');
   const news: News = { via: 'answer', found: answer.found, transcript: answer.transcript, fence };
-  const settled = await settlePatiently(engine, attempt.attempt_id, news, isStopping);
+  const settled = await settlePatiently(engine, attempt.attempt_id, news, process);
   engine.reach('outcome_settled');
   return settled?.goes_on ?? false;
 }
@@ -253,11 +253,11 @@ async function settlePatiently(
   engine: Engine,
   attempt_id: string,
   news: News,
-  isStopping: () => boolean,
+  { commits, isStopping }: OwnProcess,
 ): Promise<Settled | null> {
   for (let pause_ms = SETTLE_PAUSE_MS; ; pause_ms *= 2) {
     try {
-      return await settleNow(engine, attempt_id, news);
+      return await commits.settle({ attempt_id, news });
     } catch (error) {
       engine.observe({ event: 'failure', where: 'settle', error });
       if (isStopping() || pause_ms > SETTLE_PAUSE_MS_MAX) throw error;

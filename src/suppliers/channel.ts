@@ -1,6 +1,5 @@
 // The guarded line to one account, and the only way out to a supplier: limiter → breaker → adapter → outcome, with a
 // scrubbed transcript of every call. Nothing here decides an order's fate.
-import Bottleneck from 'bottleneck';
 import {
   type Callback,
   type Code,
@@ -21,6 +20,7 @@ import { scrub } from '../../adapters/kit/scrub.js';
 import { GatewayError } from '../errors.js';
 import type { OpenAccount } from './accounts.js';
 import { type Breaker, type BreakerOptions, type BreakerState, createBreaker, describe } from './breaker.js';
+import { createLimiter, type Limiter, LimiterFull, PRIORITY } from './limiter.js';
 import { outcomeOfLookup, outcomeOfPlace } from './outcome.js';
 import { createPace, type Pace } from './pace.js';
 import { createSession, type Session } from './session.js';
@@ -80,12 +80,9 @@ export interface ChannelOptions {
   onClock: (account: string, skew_ms: number) => void;
 }
 
-/** Lower is served first: a storefront waits for a purchase, nobody waits for a sweep. */
-const PRIORITY = { place: 3, lookup: 5, offers: 7, balance: 7 } as const;
-
 export class Channel {
   readonly #lines: Lines;
-  readonly #limiter: Bottleneck;
+  readonly #limiter: Limiter;
   readonly #breaker: Breaker;
   readonly #session: Session | null;
   readonly #pace: Pace | null;
@@ -98,13 +95,7 @@ export class Channel {
     const limits = account.limits;
     this.#pace = createPace(limits, options.monotonic);
     this.#lines = new Lines(Math.max(1, limits.concurrency));
-    this.#limiter = new Bottleneck({
-      maxConcurrent: Math.max(1, limits.concurrency),
-      // Even spacing rather than a bucket: no window of the supplier's own clock ever holds more than it allows.
-      minTime: limits.requests === null ? 0 : Math.ceil(limits.per_ms / limits.requests) + 1,
-      highWater: options.waiting_max,
-      strategy: Bottleneck.strategy.OVERFLOW,
-    });
+    this.#limiter = createLimiter(limits, options.waiting_max);
     this.#breaker = createBreaker(options.breaker, {
       now: options.now,
       onChange: (state) => options.onBreaker(account.account, state),
@@ -131,8 +122,7 @@ export class Channel {
 
   /** Calls now under way or waiting. */
   get in_flight(): number {
-    const counts = this.#limiter.counts();
-    return counts.EXECUTING + counts.RUNNING + counts.QUEUED;
+    return this.#limiter.in_flight;
   }
 
   /**
@@ -141,14 +131,14 @@ export class Channel {
    */
   async place(purchase: Purchase, hooks: PlaceHooks): Promise<Answer<Outcome>> {
     try {
-      const answer = await this.#limiter.schedule({ priority: PRIORITY.place }, () =>
+      const answer = await this.#limiter.run(PRIORITY.place, () =>
         this.#breaker.run(() => this.#placeNow(purchase, hooks)),
       );
       if (answer) return answer;
       this.#measure('place', 'breaker_open', this.options.monotonic(), hooks.about);
       return notSent('the circuit breaker is open');
     } catch (error) {
-      if (error instanceof Bottleneck.BottleneckError) return notSent('the limiter is full');
+      if (error instanceof LimiterFull) return notSent('the limiter is full');
       throw error;
     }
   }
@@ -160,7 +150,7 @@ export class Channel {
   ): Promise<Answer<Found>> {
     const { lookup } = this.supplier;
     if (!lookup) throw new Error(`${this.supplier.code}: no lookup`);
-    return this.#limiter.schedule({ priority: PRIORITY.lookup }, async () => {
+    return this.#limiter.run(PRIORITY.lookup, async () => {
       const wire = this.#wire({ purchases_max: may_resend ? 1 : 0 });
       const at = this.options.now();
       const started_at = this.options.monotonic();
@@ -202,7 +192,7 @@ export class Channel {
 
   async close(): Promise<void> {
     this.#breaker.close();
-    await this.#limiter.disconnect();
+    this.#limiter.close();
     await this.#lines.close();
   }
 
@@ -245,7 +235,7 @@ export class Channel {
   }
 
   async #read<T>(operation: 'offers' | 'balance', read: (wire: OpenWire) => Promise<T>): Promise<T> {
-    return this.#limiter.schedule({ priority: PRIORITY[operation] }, async () => {
+    return this.#limiter.run(PRIORITY[operation], async () => {
       const started_at = this.options.monotonic();
       try {
         const result = await read(this.#wire({ purchases_max: 0 }));
