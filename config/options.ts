@@ -257,6 +257,22 @@ export const OPTIONS = {
     help: "Largest reply of a supplier that is read. What is larger leaves the purchase's outcome unknown.",
   },
   ...OFFER_OPTIONS,
+  vault_brake_factor: {
+    type: 'integer',
+    default: 5,
+    min: 2,
+    max: 1_000,
+    example: '5',
+    help: 'A SKU whose codes leave so many times faster than in the last seven days is frozen.',
+  },
+  vault_brake_codes_min: {
+    type: 'integer',
+    default: 500,
+    min: 1,
+    max: 100_000_000,
+    example: '500',
+    help: 'Codes of one SKU that may leave within 10 seconds whatever was usual; raise it before a sale.',
+  },
   breaker_volume_min: {
     type: 'integer',
     default: 5,

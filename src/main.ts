@@ -1,5 +1,6 @@
 // Builds everything once, in order. No decisions here: parts and their wiring. Listening and stopping is serve.ts's.
 import type { Supplier } from '../adapters/kit/contract.js';
+import type { BrakeRules } from '../vault/brake.js';
 import type { Journal } from '../vault/journal.js';
 import type { Keyring } from '../vault/keyring.js';
 import { createVault, type Vault } from '../vault/vault.js';
@@ -58,6 +59,8 @@ export interface GatewayOptions extends EngineOptions, WebhookOptions, Partial<S
   reply_bytes_max: number;
   breaker: { volume_min: number; error_percent: number; window_ms: number; open_ms: number };
   process_metrics: boolean;
+  /** When a SKU's stock is frozen by itself; left out: never. */
+  vault_brake?: BrakeRules;
   /** What `kamigate_build_info` says. */
   version?: string;
   gauges?: Partial<GaugeOptions>;
@@ -114,7 +117,15 @@ export function buildGateway(parts: GatewayParts): Gateway {
   });
   const vault = measuredVault(bare_vault, metrics, toBase);
   const openText = vault.openText.bind(vault);
-  const upkeep = createUpkeep({ database, vault, journal: parts.journal ?? null, log, now });
+  const upkeep = createUpkeep({
+    database,
+    vault,
+    journal: parts.journal ?? null,
+    log,
+    now,
+    brake: options.vault_brake ?? null,
+    onBrake: () => metrics.count('vault_brakes_total', {}),
+  });
   const channels = createChannels({
     readAccount: (account) => readAccount(database.read, { openText, supplierFor }, account),
     supplierFor,

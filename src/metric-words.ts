@@ -69,6 +69,7 @@ export const QUEUES = [
   'chain_ledger',
   'sign_ledger',
   'watch_vault',
+  'brake_vault',
   'gauges',
   'verify_vault',
   'alerts',

@@ -86,12 +86,12 @@ export const METRICS = {
     'Orders at their end, by who is at fault if not delivered.',
   ),
   order_duration_seconds: histogram(
-    { kind: ORDER_KINDS, outcome: ['delivered', 'failed'] },
+    { kind: KINDS, outcome: ['delivered', 'failed'] },
     [0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800, 3600],
-    'From acceptance to the end of an order.',
+    'From acceptance to the end of an order; of a bundle, of each part.',
     { exemplars: true },
   ),
-  order_attempts: histogram({ kind: ORDER_KINDS }, [1, 2, 3, 4, 5, 8], 'Attempts an order took.'),
+  order_attempts: histogram({ kind: KINDS }, [1, 2, 3, 4, 5, 8], 'Attempts an order took; of a bundle, each part.'),
   orders_open: elected({ state: OPEN_STATES }, 'Orders not at their end.'),
   orders_open_oldest_timestamp_seconds: elected(
     { state: OPEN_STATES },
@@ -196,6 +196,7 @@ export const METRICS = {
   vault_unchained_oldest_timestamp_seconds: elected({}, 'Oldest record of the ledger not in its chain yet; 0 if none.'),
   vault_untrusted_codes: elected({}, 'Codes taken out because they could not be opened.'),
   vault_freezes: elected({}, 'Freezes in force.'),
+  vault_brakes_total: counter({}, 'SKUs the vault has frozen by itself, because they left far faster than is usual.'),
   vault_approvals_waiting: elected({}, 'Requests that wait for a second person.'),
   vault_sealed: elected({}, '1 while nothing can be opened.'),
 
@@ -250,11 +251,7 @@ export const METRICS = {
 
   // ── Workers, storage, process ────────────────────────────────────────────────────────────────────────────────────
   jobs_total: counter({ queue: QUEUES, result: ['ok', 'failed'] }, 'Passes of background jobs.'),
-  job_duration_seconds: histogram(
-    { queue: QUEUES },
-    [0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30],
-    'Time of one pass of a job.',
-  ),
+  job_duration_seconds: histogram({ queue: QUEUES }, [0.005, 0.05, 0.5, 1, 5, 10, 30], 'Time of one pass of a job.'),
   jobs_pending: elected({ queue: DUE_QUEUES }, 'Pieces of work that are due.'),
   jobs_oldest_timestamp_seconds: elected(
     { queue: DUE_QUEUES },

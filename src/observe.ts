@@ -124,13 +124,16 @@ function observeRest(
   event: Extract<EngineEvent, { event: 'order_rested' }>,
 ): void {
   const { storefront, kind, state, reason, order_id, attempts, duration_ms, is_part } = event;
-  // What is sold is counted by what it is: a bundle's parts add up to its price.
-  if (kind !== 'bundle') countSales(metrics, toBase, event);
+  // What was bought is measured by what it is, for a bundle part by part: they add up to its price.
+  if (kind !== 'bundle' && !(is_part && state === 'cancelled')) {
+    const outcome = state === 'delivered' ? 'delivered' : 'failed';
+    metrics.observe('order_duration_seconds', { kind, outcome }, duration_ms / 1_000, order_id);
+    metrics.observe('order_attempts', { kind }, attempts);
+    countSales(metrics, toBase, event);
+  }
+  // What was ordered is counted once.
   if (is_part) return;
   metrics.count('orders_finished_total', { storefront, kind, outcome: finishedAs(state, reason) });
-  const outcome = state === 'delivered' ? 'delivered' : 'failed';
-  metrics.observe('order_duration_seconds', { kind, outcome }, duration_ms / 1_000, order_id);
-  metrics.observe('order_attempts', { kind }, attempts);
   log.info({ order_id, storefront, state, reason, attempts, duration_ms }, 'order rests');
 }
 

@@ -183,6 +183,7 @@ export function gatewayOptions(config: Config, public_url: string): GatewayOptio
     key_cache_ms: config.key_cache_ms,
     key_cache_max: config.key_cache_max,
     reply_bytes_max: config.reply_bytes_max,
+    vault_brake: { factor: config.vault_brake_factor, codes_min: config.vault_brake_codes_min },
     breaker: {
       volume_min: config.breaker_volume_min,
       error_percent: config.breaker_error_percent,

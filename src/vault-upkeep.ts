@@ -1,6 +1,7 @@
 // What the vault needs of a running program: its journal compared at the start, its ledger chained and signed, its seal
 // noticed within a second, and a word to the engine on whether a code may be bought or issued now.
 import type { Knex } from 'knex';
+import type { BrakeRules } from '../vault/brake.js';
 import { VaultError } from '../vault/errors.js';
 import type { Journal } from '../vault/journal.js';
 import type { StartResult } from '../vault/restore.js';
@@ -36,12 +37,17 @@ export interface UpkeepParts {
   journal: Journal | null;
   log: Logger;
   now: () => number;
+  /** When stock is frozen by itself; null: never. */
+  brake: BrakeRules | null;
+  onBrake: () => void;
 }
 
 const CHAIN_MS = 1_000;
 const SIGN_MS = 60_000;
 /** With the half second for which the vault believes what it has read, three quarters of the second that is promised. */
 const WATCH_MS = 250;
+/** A theft is seen within this after it has passed what is usual. */
+const BRAKE_MS = 1_000;
 /** How often a vault that was found behind is compared again although nobody has replayed anything. */
 const COMPARE_MS = 60_000;
 /** How often the same trouble of the watch is told. */
@@ -50,7 +56,7 @@ const TOLD_MS = 15_000;
 const RECORDS_A_PASS = 500;
 const PASSES_MAX = 20;
 
-export function createUpkeep({ database, vault, journal, log, now }: UpkeepParts): Upkeep {
+export function createUpkeep({ database, vault, journal, log, now, ...parts }: UpkeepParts): Upkeep {
   let started: StartResult | null = null;
   let compared = { at: 0, journal_mark: '' };
   let was_sealed = false;
@@ -114,6 +120,18 @@ export function createUpkeep({ database, vault, journal, log, now }: UpkeepParts
     return head ? 1 : 0;
   }
 
+  /** Looks first, outside any transaction: counting seven days must not make orders wait. */
+  async function brake(): Promise<number> {
+    const runaways = parts.brake === null ? [] : await vault.runaways(database.read, parts.brake);
+    for (const runaway of runaways) {
+      const braked = await atomic(database, 'brake', (trx) => vault.brake(trx, runaway));
+      if (!braked) continue;
+      parts.onBrake();
+      log.error({ ...runaway, ...braked, fix: LIFT }, 'codes left too fast: their SKU is frozen');
+    }
+    return runaways.length;
+  }
+
   return {
     start,
     issuingFault,
@@ -127,6 +145,7 @@ export function createUpkeep({ database, vault, journal, log, now }: UpkeepParts
       { name: 'chain_ledger', interval_ms: CHAIN_MS, run: chain },
       { name: 'sign_ledger', interval_ms: SIGN_MS, run: sign },
       { name: 'watch_vault', interval_ms: WATCH_MS, run: watch },
+      { name: 'brake_vault', interval_ms: BRAKE_MS, run: brake },
     ],
     close: async () => {
       try {
@@ -145,6 +164,9 @@ export function tellStart(log: Logger, result: StartResult): void {
   } else if (result.has_journal) log.info('the vault is ready');
   else log.warn('the vault keeps no issuance journal: after a restored backup codes could be issued again');
 }
+
+const LIFT =
+  'See who ordered: `kamigate order list`. If it is sound, `kamigate vault lift`, and raise vault_brake_codes_min.';
 
 const FIX = 'Put the issuance journal in its place (journal_dir), then run `kamigate vault replay`.';
 

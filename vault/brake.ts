@@ -1,5 +1,6 @@
 // Theft in bulk brakes itself: a SKU that is issued, or revealed to people, far faster than in the last seven days is
-// frozen until somebody has looked. Run every few seconds by a job.
+// frozen until somebody has looked. Looked for every second by a job; what suppliers deliver meanwhile goes on to its
+// orders, for it never was in stock.
 import type { Knex } from 'knex';
 import { freezeStock } from './control.js';
 import type { Core } from './core.js';
@@ -19,36 +20,47 @@ const PROFILE_FRESH_MS = 600_000;
 /** What people see, and what leaves for orders; both are ways out. */
 const WATCHED = ['issue', 'replace', 'reveal'];
 
-export interface Braked {
+/** A SKU whose codes leave too fast. */
+export interface Runaway {
   sku: string;
   codes: number;
   /** What was allowed in the window. */
   limit: number;
-  freeze_id: string;
+  /** In a sentence, for the freeze. */
+  reason: string;
 }
 
-/** Freezes what runs away and says what it froze. Keeps the profile of the last days in memory. */
-export function createBrake(core: Core): (trx: Trx, rules: BrakeRules) => Promise<Braked[]> {
+/** Finds what runs away and is not frozen yet; reads only. Keeps the profile of the last days in memory. */
+export function createBrake(core: Core): (knex: Knex, rules: BrakeRules) => Promise<Runaway[]> {
   let usual = new Map<string, number>();
   let counted_at = Number.NEGATIVE_INFINITY;
-  return async (trx, { factor, codes_min }) => {
+  return async (knex, { factor, codes_min }) => {
     const now = core.now();
     if (now - counted_at > PROFILE_FRESH_MS || now < counted_at) {
-      usual = await countBySku(trx, now - PROFILE_MS, now - WINDOW_MS);
+      usual = await countBySku(knex, now - PROFILE_MS, now - WINDOW_MS);
       counted_at = now;
     }
-    const frozen = new Set<string>(
-      (await trx('freezes').where({ scope: 'sku' }).whereNull('lifted_at').select('subject')).map((row) => row.subject),
-    );
-    const braked: Braked[] = [];
-    for (const [sku, codes] of await countBySku(trx, now - WINDOW_MS, now)) {
+    const recent = [...(await countBySku(knex, now - WINDOW_MS, now))];
+    const runaways = recent.flatMap(([sku, codes]): Runaway[] => {
       const limit = Math.max(codes_min, Math.ceil(((usual.get(sku) ?? 0) * factor * WINDOW_MS) / PROFILE_MS));
-      if (codes <= limit || frozen.has(sku)) continue;
       const reason = `${codes} codes in ${WINDOW_MS / 1000} s, ${limit} are usual at most`;
-      braked.push({ sku, codes, limit, ...(await freezeStock(core, trx, { sku }, { by: 'vault', reason })) });
-    }
-    return braked;
+      return codes > limit ? [{ sku, codes, limit, reason }] : [];
+    });
+    if (runaways.length === 0) return [];
+    const frozen = await frozenSkus(knex);
+    return runaways.filter(({ sku }) => !frozen.has(sku));
   };
+}
+
+/** Freezes the SKU in the open transaction, unless somebody has meanwhile. Null if so. */
+export async function brakeSku(core: Core, trx: Trx, { sku, reason }: Runaway): Promise<{ freeze_id: string } | null> {
+  if ((await frozenSkus(trx)).has(sku)) return null;
+  return freezeStock(core, trx, { sku }, { by: 'vault', reason });
+}
+
+async function frozenSkus(knex: Knex): Promise<Set<string>> {
+  const rows = await knex('freezes').where({ scope: 'sku' }).whereNull('lifted_at').select('subject');
+  return new Set(rows.map((row) => row.subject as string));
 }
 
 /** Codes issued or revealed per SKU in a stretch of time, the higher of the two. */

@@ -3,7 +3,7 @@
 import type { Knex } from 'knex';
 import { type DisputeResult, disputeCode, openClaim, type ReplaceResult, replaceCode, type Unit } from './aftersale.js';
 import { type ApprovalRequest, askApproval, giveApproval } from './approvals.js';
-import { type Braked, type BrakeRules, createBrake } from './brake.js';
+import { type BrakeRules, brakeSku, createBrake, type Runaway } from './brake.js';
 import { type Head, publicKeys } from './chain.js';
 import * as control from './control.js';
 import type { Core } from './core.js';
@@ -119,8 +119,10 @@ export interface Vault {
   batches(knex: Knex, filter?: BatchFilter): Promise<BatchSummary[]>;
   /** Available codes that expire until then, by SKU and batch. */
   expiring(knex: Knex, until: number): Promise<Expiring[]>;
-  /** Freezes SKUs that leave far faster than is usual. Every few seconds, by a job. */
-  brake(trx: Trx, rules: BrakeRules): Promise<Braked[]>;
+  /** SKUs that leave far faster than is usual and are not frozen. Reads only; every second, by a job. */
+  runaways(knex: Knex, rules: BrakeRules): Promise<Runaway[]>;
+  /** Freezes one of them; null if somebody has meanwhile. */
+  brake(trx: Trx, runaway: Runaway): Promise<{ freeze_id: string } | null>;
   /** Everything the gauges show. */
   figures(knex: Knex): Promise<VaultFigures>;
 
@@ -229,7 +231,8 @@ export function createVault(options: VaultOptions): Vault {
     publicKeys: (knex) => publicKeys(knex),
     batches: (knex, filter = {}) => listBatches(knex, filter),
     expiring: (knex, until) => listExpiring(core, knex, until),
-    brake: createBrake(core),
+    runaways: createBrake(core),
+    brake: (trx, runaway) => brakeSku(core, trx, runaway),
     figures: (knex) => countFigures(core, knex),
     control: controlOf(core),
     aftersale: {

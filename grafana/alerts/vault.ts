@@ -73,6 +73,28 @@ export const VAULT_ALERTS: readonly AlertSpec[] = [
     ],
   },
   alert(
+    'KamigateVaultBraked',
+    {
+      severity: 'critical',
+      for_minutes: 0,
+      expr: 'sum by (job) (increase(kamigate_vault_brakes_total{$J}[15m])) > 0',
+    },
+    {
+      summary: 'Codes left the vault far too fast, and their SKU is frozen.',
+      description: 'It is a theft or an unusual sale: see who ordered before anything is lifted.',
+      dashboard: 'kamigate-vault',
+    },
+    {
+      fires: {
+        title: 'one SKU was frozen',
+        series: { 'kamigate_vault_brakes_total{$J}': '0x5 1x60' },
+        at: 8,
+        fires: [{ labels: {} }],
+      },
+      quiet: { title: 'nothing runs away', series: { 'kamigate_vault_brakes_total{$J}': '1x60' }, at: 20 },
+    },
+  ),
+  alert(
     'KamigateVaultRevealSpike',
     {
       severity: 'warning',
