@@ -205,7 +205,8 @@ function limitOf(field: string, read: (field: string) => (text: string) => numbe
 }
 
 /** Percent with up to two places, in hundredths. */
-function percentOf(field: string): (text: string) => number {
+/** Percent with up to two places as hundredths of it. For commander: throws a usage error that names the flag. */
+export function percentOf(field: string): (text: string) => number {
   return (text) => {
     const [, whole = '', places = ''] = /^(\d{1,5})(?:\.(\d{1,2}))?%?$/.exec(text) ?? [];
     if (whole !== '') return Number(whole) * 100 + Number(places.padEnd(2, '0'));

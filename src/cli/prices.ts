@@ -9,10 +9,18 @@ import {
   listPending,
   rejectChange,
 } from '../catalog/cost-changes.js';
+import { GatewayError } from '../errors.js';
 import { decimalText } from '../orders/view.js';
 import { type Context, columns, timeOf, wholeNumber, withDatabase } from './context.js';
-import { usageError } from './failure.js';
-import { addPriceLimits, percentText } from './price-limits.js';
+import { EXIT, usageError } from './failure.js';
+import { addPriceLimits, percentOf, percentText } from './price-limits.js';
+
+interface ApproveFlags {
+  by: string;
+  reason: string;
+  allBelow?: number;
+  account?: string;
+}
 
 interface HistoryFlags {
   account?: string;
@@ -30,11 +38,18 @@ export function addPrices(program: Command, context: Context): void {
   deciding(
     price,
     'approve',
+    '[change_id]',
     'buy at the new cost from now on; above the impact limit another person must approve too',
-  ).action((change_id: string, flags: { by: string; reason: string }) => approve(context, { change_id, ...flags }));
-  deciding(price, 'reject', 'keep the old cost; it is used only where the supplier itself holds to a ceiling').action(
-    (change_id: string, flags: { by: string; reason: string }) => reject(context, { change_id, ...flags }),
-  );
+  )
+    .option('--all-below <percent>', 'every waiting change up to so much, up or down', percentOf('--all-below'))
+    .option('--account <account>', 'with --all-below: only of this account')
+    .action((change_id: string | undefined, flags: ApproveFlags) => approve(context, change_id, flags));
+  deciding(
+    price,
+    'reject',
+    '<change_id>',
+    'keep the old cost; it is used only where the supplier itself holds to a ceiling',
+  ).action((change_id: string, flags: { by: string; reason: string }) => reject(context, { change_id, ...flags }));
   price
     .command('history')
     .description('the cost changes of an account or of one source, newest first, with who or what decided')
@@ -45,11 +60,11 @@ export function addPrices(program: Command, context: Context): void {
   addPriceLimits(price, context);
 }
 
-function deciding(price: Command, verb: string, description: string): Command {
+function deciding(price: Command, verb: string, change_id: string, description: string): Command {
   return price
     .command(verb)
     .description(description)
-    .argument('<change_id>', 'which change')
+    .argument(change_id, 'which change')
     .requiredOption('--by <name>', 'who decides')
     .requiredOption('--reason <text>', 'why; kept for ever');
 }
@@ -97,14 +112,61 @@ async function pending(context: Context, limit: number): Promise<void> {
   });
 }
 
-async function approve(context: Context, decision: Decision): Promise<void> {
+async function approve(context: Context, change_id: string | undefined, flags: ApproveFlags): Promise<void> {
+  const { by, reason, allBelow, account } = flags;
+  if ((change_id === undefined) === (allBelow === undefined)) {
+    throw usageError('change_id', 'either a change or --all-below is needed, and one alone', 'Name one of the two.');
+  }
+  if (change_id !== undefined) await approveOne(context, { change_id, by, reason });
+  else await approveBelow(context, { by, reason, below_bp: allBelow!, ...(account === undefined ? {} : { account }) });
+}
+
+/** Most changes one run looks at; the next run takes the rest. */
+const PENDING_MAX = 1_000;
+
+/** Each by itself: one that somebody decided meanwhile is told of, and stops none of the others. */
+async function approveBelow(
+  context: Context,
+  { below_bp, account, ...said }: { by: string; reason: string; below_bp: number; account?: string },
+): Promise<void> {
   await withDatabase(context, 'must_be_current', async (database, { base_currency }) => {
-    const { change, needs_second } = await approveChange(database, decision, Date.now());
-    context.show({ ...changeView(change, base_currency), needs_second }, () =>
-      needs_second
-        ? `${change.change_id} is approved by ${change.first_approved_by} and waits for a second person`
-        : `${change.account} ${change.product} costs ${stepText(change)}`,
+    const waiting = await listPending(database.read, PENDING_MAX);
+    // A change that is none in percent, from nothing or to another currency, is looked at one by one.
+    const small = waiting.filter(
+      (change) =>
+        change.change_bp !== null &&
+        Math.abs(change.change_bp) <= below_bp &&
+        (account === undefined || change.account === account),
     );
+    const done: { change: CostChangeRow; needs_second: boolean }[] = [];
+    for (const { change_id } of small) {
+      try {
+        done.push(await approveChange(database, { change_id, ...said }, Date.now()));
+      } catch (error) {
+        if (!(error instanceof GatewayError)) throw error;
+        context.tell(`${change_id} is left: ${error.message}`);
+      }
+    }
+    context.show(
+      done.map(({ change, needs_second }) => ({ ...changeView(change, base_currency), needs_second })),
+      () => (done.length === 0 ? 'no change was approved' : done.map(approvedText).join('\n')),
+    );
+    if (done.length < small.length) context.setExit(EXIT.partial);
+    context.tell(`${done.length} of ${waiting.length} waiting changes; next: kamigate price pending`);
+  });
+}
+
+function approvedText({ change, needs_second }: { change: CostChangeRow; needs_second: boolean }): string {
+  return needs_second
+    ? `${change.change_id} is approved by ${change.first_approved_by} and waits for a second person`
+    : `${change.account} ${change.product} costs ${stepText(change)}`;
+}
+
+async function approveOne(context: Context, decision: Decision): Promise<void> {
+  await withDatabase(context, 'must_be_current', async (database, { base_currency }) => {
+    const approved = await approveChange(database, decision, Date.now());
+    const { change, needs_second } = approved;
+    context.show({ ...changeView(change, base_currency), needs_second }, () => approvedText(approved));
     context.tell(
       needs_second
         ? `next: somebody else runs kamigate price approve ${change.change_id} --by … --reason …`

@@ -79,6 +79,22 @@ describe('price', () => {
     expect((await run(['price', 'approve', change_id, ...BY], { env })).code).toBe(7);
   });
 
+  test('approve --all-below takes the small ones, up and down, and leaves the others', async () => {
+    await named(102_000);
+    const [small] = await listPending(world.database.read);
+    expect(small).toMatchObject({ account, change_bp: 408 });
+    expect(await data(['price', 'approve', '--all-below', '4%', ...BY], { env })).toEqual([]);
+    expect(await costOf()).toMatchObject({ cost_e4: 98_000, cost_state: 'pending' });
+    const other = ['price', 'approve', '--all-below', '5', '--account', 'another', ...BY];
+    expect(await data(other, { env })).toEqual([]);
+    const { code, stderr } = await run(['price', 'approve', '--all-below', '5', '--account', account, ...BY], { env });
+    expect([code, stderr]).toEqual([0, '1 of 1 waiting changes; next: kamigate price pending\n']);
+    expect(await costOf()).toMatchObject({ cost_e4: 102_000, cost_state: 'settled' });
+    for (const wrong of [[], ['prc_1', '--all-below', '2'], ['--all-below', 'all']]) {
+      expect((await run(['price', 'approve', ...wrong, ...BY], { env })).code).toBe(2);
+    }
+  });
+
   test('reject leaves the old cost, and history of the account tells of it', async () => {
     const change_id = await waiting();
     expect(await data(['price', 'reject', change_id, ...BY], { env })).toMatchObject({ change_id, state: 'rejected' });
