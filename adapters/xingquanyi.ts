@@ -97,7 +97,7 @@ export const xingquanyi: Supplier = {
         sameHex(read.maybeTextAt(fields, 'sign'), signature(desk, fields, { omit: ['sign', ...unsigned], empty })),
       );
       if (!is_signed) return say.rejected('signature', 'the sign field does not fit the key of this account');
-      if (read.at(fields, 'order_id') === undefined) return say.offerNotice([read.textAt(fields, 'product_id')]);
+      if (fields.event_type !== undefined) return say.offerNotice([read.textAt(fields, 'product_id')]);
       const has_codes = unsigned.some((name) => !['', '[]', 'null'].includes(fieldText(fields[name])));
       return {
         reference: read.maybeTextAt(fields, 'outer_order_id') ?? null,
