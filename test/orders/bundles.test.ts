@@ -314,10 +314,10 @@ describe('of codes', () => {
 
 describe('whatever happens meanwhile', () => {
   test('a process that dies leaves nothing behind: another one goes on', async () => {
+    // This process accepts it, and is gone before it has sent anything.
+    world.gateway.fulfilment.stop();
     const placed = await order('in-turn');
     const { order_id } = placed.order;
-    // This process stops before it has sent anything.
-    world.gateway.fulfilment.stop();
     const other = world.another();
     for (let step = 0; step < 30 && (await world.order(order_id)).state !== 'delivered'; step++) {
       world.clock.advance(6_000);
