@@ -19,6 +19,8 @@ const NOT_OF_A_BUNDLE = [
   'second_cost',
   'stale_after_ms',
 ];
+/** What any order may ask for; its codes are numbered through. */
+const UNITS_MAX = 10_000;
 const ONLY_OF_A_BUNDLE = ['parts', 'failed_part'] as const;
 
 /** Notes a plain SKU's fields that only a bundle may have. */
@@ -63,6 +65,11 @@ export function checkBundle(
     }
     return checkPart(reader, at, entry, part, { root, skus });
   });
+  const units = (entry.quantity_max ?? 1) * parts.reduce((sum, { quantity }) => sum + quantity, 0);
+  if (units > UNITS_MAX) {
+    const wrong = `an order of it may come to ${units} units in all, more than ${UNITS_MAX}`;
+    add(reader, 'invalid', [...path, 'quantity_max'], wrong, 'Lower it, or the quantities of the parts.');
+  }
   checkSum(reader, path, entry, parts);
   checkAsked(reader, path, entry, parts, skus);
   const [longest, all] = [Math.max(...deadlines), deadlines.reduce((sum, each) => sum + each, 0)];

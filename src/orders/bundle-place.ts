@@ -57,6 +57,7 @@ export async function newBundle(
   must(sku, 'a bundle is accepted by its SKU');
   const begun = { due_at: now + engine.options.lease_ms, fence: 1 };
   const parts = partOrders(order, sku, skus, now);
+  must(parts.length > 0, 'a bundle has parts');
   if (sku.failed_part !== 'stop') {
     const all = parts.map((part) => ({ ...part, ...begun }));
     return { order, sku, parts: all, first: all, fault: null };

@@ -72,8 +72,9 @@ export const WITHDRAWN = 'bundle_stopped';
 /** What a bundle is and does next, by its parts as they stand. Pure. */
 export function bundleStep(bundle: OrderRow, parts: readonly OrderRow[], policy: FailedPart): BundleStep {
   const failed = parts.find(({ state, reason }) => isFinal(state) && state !== 'delivered' && reason !== WITHDRAWN);
-  const waiting = parts.filter(({ state }) => state === 'received');
-  const running = parts.filter(({ state }) => state === 'sourcing' || state === 'held');
+  const waiting = parts.filter((part) => part.state === 'received' && part.due_at === null);
+  // Begun is what somebody owns, though it is not planned yet: no second owner may come to it.
+  const running = parts.filter((part) => !isFinal(part.state) && !waiting.includes(part));
   const withdraw = policy === 'stop' && failed ? waiting : [];
   const open = running.length > 0 || waiting.length > withdraw.length;
   const whole = {

@@ -130,6 +130,14 @@ describe('a bundle', () => {
       /up to 4 units of VIDEO, which allows 3/,
     ],
     [
+      'more units in all than an order may have',
+      file(`failed_part: stop\n    parts: [{ sku: VIDEO, price: 25 }, { sku: CARD, quantity: 1000, price: 0 }]`, {
+        quantity_max: 'quantity_max: 10',
+      }),
+      'skus.BOTH.quantity_max',
+      /10010 units in all, more than 10000/,
+    ],
+    [
       'a required field that it does not ask for',
       file(undefined, { rules: 'role' }),
       'skus.BOTH.parts.0.recipient',

@@ -445,6 +445,7 @@ describe('the step of a bundle', () => {
         delivered_quantity: delivered,
         unit_price_e4: 10_000,
         attempts_count: 1,
+        due_at: share < 0.3 || state === 'sourcing' ? 9 : null,
         reason: FINAL.includes(state as 'failed') && state !== 'delivered' ? 'declined' : null,
       } as OrderRow;
     });
@@ -454,8 +455,8 @@ describe('the step of a bundle', () => {
       fc.property(fc.array(part, { minLength: 1, maxLength: 6 }), (parts) => {
         const step = bundleStep(bundle, parts, policy);
         const failed = parts.some(({ state }) => ['partial', 'failed', 'cancelled'].includes(state));
-        const running = parts.filter(({ state }) => state === 'sourcing' || state === 'held');
-        const waiting = parts.filter(({ state }) => state === 'received');
+        const waiting = parts.filter(({ state, due_at }) => state === 'received' && due_at === null);
+        const running = parts.filter((each) => !isFinal(each.state) && !waiting.includes(each));
         if (policy === 'stop') {
           expect(step.begin.length).toBe(failed || running.length > 0 ? 0 : Math.min(1, waiting.length));
           expect(step.withdraw).toEqual(failed ? waiting : []);

@@ -66,7 +66,7 @@ const STEPS = [
   'alter table skus add column kind_kept varchar(16)',
   'update skus set kind_kept = kind where kind_kept is null',
   'alter table skus drop column kind',
-  "alter table skus add column kind varchar(16) not null default 'code' check (kind in ('recharge','code','bundle'))",
+  "alter table skus add column kind varchar(16) check (kind in ('recharge','code','bundle'))",
   'update skus set kind = kind_kept',
 ];
 

@@ -28,8 +28,8 @@ async function widenKind(knex: Knex): Promise<void> {
     await knex.raw('update skus set kind_kept = kind where kind_kept is null');
     await knex.raw('alter table skus drop column kind');
   }
-  const check = "check (kind in ('recharge','code','bundle'))";
-  await knex.raw(`alter table skus add column kind varchar(16) not null default 'code' ${check}`);
+  // Without a default: a process that still serves would believe it until the next statement, and buy the wrong thing.
+  await knex.raw("alter table skus add column kind varchar(16) check (kind in ('recharge','code','bundle'))");
   await knex.raw('update skus set kind = kind_kept');
   await knex.raw('alter table skus drop column kind_kept');
 }
