@@ -1,7 +1,7 @@
 // What the vault needs of a running program: its journal compared at the start, its ledger chained and signed, its seal
 // noticed within a second, and a word to the engine on whether a code may be bought or issued now.
 import type { Knex } from 'knex';
-import type { BrakeRules } from '../vault/brake.js';
+import type { BrakeRules, Runaway } from '../vault/brake.js';
 import { VaultError } from '../vault/errors.js';
 import type { Journal } from '../vault/journal.js';
 import type { StartResult } from '../vault/restore.js';
@@ -122,7 +122,8 @@ export function createUpkeep({ database, vault, journal, log, now, ...parts }: U
 
   /** Looks first, outside any transaction: counting seven days must not make orders wait. */
   async function brake(): Promise<number> {
-    const runaways = parts.brake === null ? [] : await vault.runaways(database.read, parts.brake);
+    const fast = parts.brake === null ? [] : await vault.runaways(database.read, parts.brake);
+    const runaways = await beyondOneOrder(database, fast);
     for (const runaway of runaways) {
       const braked = await atomic(database, 'brake', (trx) => vault.brake(trx, runaway));
       if (!braked) continue;
@@ -182,6 +183,20 @@ async function unlessAnother<T>(work: () => Promise<T>, otherwise: T): Promise<T
     if (isDuplicate(error)) return otherwise;
     throw error;
   }
+}
+
+/** One order as large as its SKU allows, and a second one, are no theft. */
+async function beyondOneOrder(database: Database, runaways: readonly Runaway[]): Promise<Runaway[]> {
+  if (runaways.length === 0) return [];
+  const rows: { sku: string; quantity_max: number }[] = await database
+    .read('skus')
+    .whereIn(
+      'sku',
+      runaways.map(({ sku }) => sku),
+    )
+    .select('sku', 'quantity_max');
+  const allowed = new Map(rows.map(({ sku, quantity_max }) => [sku, 2 * quantity_max]));
+  return runaways.filter(({ sku, codes }) => codes > (allowed.get(sku) ?? 0));
 }
 
 /** Changes when a journal is replayed into this database, by whatever process. */

@@ -10,7 +10,7 @@ const POOL = 1_000;
 
 beforeEach(async () => {
   world = await makeWorld({ options: { vault_brake: { factor: 5, codes_min: LIMIT } } });
-  await world.addSku('card');
+  await world.addSku('card', { quantity_max: 10 });
   await world.deposit(
     'card',
     Array.from({ length: POOL }, (_, at) => `C-${String(at).padStart(5, '0')}`),
@@ -77,6 +77,22 @@ test('what suppliers deliver goes on, and the stock is sold again when a person 
   world.clock.advance(11_000);
   await brake();
   expect((await world.place({ sku: 'card' })).order.state).toBe('delivered');
+});
+
+test('two orders as large as the SKU allows are no theft, and a storefront that reads its codes again is none', async () => {
+  await world.addSku('bulk', { quantity_max: 50 });
+  await world.deposit(
+    'bulk',
+    Array.from({ length: 200 }, (_, at) => `B-${at}`),
+  );
+  const orders = [];
+  for (let at = 0; at < 2; at++) orders.push((await world.place({ sku: 'bulk', quantity: 50 })).order);
+  for (const { order_id } of [...orders, ...orders, ...orders]) await world.codes(order_id);
+  await brake();
+  expect(await world.gateway.vault.control.freezes(world.database.read)).toEqual([]);
+  await world.place({ sku: 'bulk', quantity: 1 });
+  await brake();
+  expect(await world.gateway.vault.control.freezes(world.database.read)).toMatchObject([{ subject: 'bulk' }]);
 });
 
 test('another SKU is not touched', async () => {
