@@ -3,7 +3,7 @@
 import type { Trx } from '../db/atomic.js';
 
 /** A message that names more products than this is cut: the next sweep reads them all. */
-const PRODUCTS_MAX = 1_000;
+const PRODUCTS_MAX = 100;
 
 /**
  * Marks the sources of these products as stale: the sweep reads them before all others, and until then they are bought
